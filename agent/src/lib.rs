@@ -1,0 +1,1 @@
+//! The agent: executors, status updates, checkpoints, HTTP.

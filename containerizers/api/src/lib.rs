@@ -1,0 +1,1 @@
+//! What a containerizer is: the plug-in trait and its contract.

@@ -1,0 +1,1 @@
+//! Several containerizers behind one.

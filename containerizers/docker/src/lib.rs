@@ -1,0 +1,1 @@
+//! Containers through the Docker Engine API.

@@ -1,0 +1,1 @@
+//! Downloads URIs into the sandbox.

@@ -1,0 +1,1 @@
+//! Containers from namespaces and cgroups.

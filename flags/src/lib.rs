@@ -1,0 +1,1 @@
+//! The flag syntax of Mesos daemons.

@@ -1,0 +1,1 @@
+//! What an isolator is: the plug-in trait and its contract.

@@ -1,0 +1,1 @@
+//! Isolators on file systems and disk use.

@@ -1,0 +1,1 @@
+//! Safe doors to the kernel: cgroups, mounts, namespaces, pidfds.

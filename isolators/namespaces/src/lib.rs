@@ -1,0 +1,1 @@
+//! Isolators on kernel namespaces.

@@ -1,0 +1,1 @@
+//! Isolators that only measure.

@@ -1,0 +1,1 @@
+//! Isolator names to constructors, in launch order.

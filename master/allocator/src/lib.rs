@@ -1,0 +1,1 @@
+//! Hierarchical dominant-resource fairness, without I/O.

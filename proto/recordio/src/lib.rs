@@ -1,0 +1,1 @@
+//! Framing of v1 event streams: RecordIO, incremental and bounded.

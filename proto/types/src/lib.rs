@@ -1,0 +1,1 @@
+//! Identifiers, resource algebra, task and agent states.

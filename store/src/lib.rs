@@ -1,0 +1,1 @@
+//! Durable key-value store of a daemon.
