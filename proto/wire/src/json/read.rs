@@ -1,0 +1,488 @@
+//! JSON text to protobuf bytes.
+use base64::DecodeError as Base64Error;
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+
+use super::parse::{Next, Parser};
+use crate::error::{DecodeError, SyntaxError};
+use crate::protobuf::memory_limit;
+use crate::schema::{Cardinality, Field, Kind, Message, Schema};
+use crate::tag;
+
+/// Standard alphabet, with padding, as the decoder of Apache Mesos demands it.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&alphabet::STANDARD, GeneralPurposeConfig::new());
+
+/// Encodes the message that `text` holds. Required fields are not checked here.
+pub(super) fn to_protobuf(message: &'static Message, text: &[u8]) -> Result<Vec<u8>, DecodeError> {
+    let mut reader = Reader {
+        schema: Schema::get(),
+        parser: Parser::new(text).map_err(DecodeError::Syntax)?,
+        out: Vec::with_capacity(text.len()),
+        spans: Vec::with_capacity(32),
+        path: vec![],
+        memory: 0,
+        memory_limit: memory_limit(text.len()),
+    };
+    match reader.document(message) {
+        Ok(()) => Ok(reader.out),
+        Err(Problem::Syntax(error)) => Err(DecodeError::Syntax(error)),
+        Err(Problem::TooLarge) => Err(DecodeError::TooLarge {
+            message: &message.name,
+        }),
+        // What is not JSON at all is told first, wherever in the text it is.
+        Err(Problem::Convert(problem, field)) => Err(match Parser::check(text) {
+            Err(error) => DecodeError::Syntax(error),
+            Ok(()) => {
+                let path = reader.path_to(&field);
+                DecodeError::Convert {
+                    message: &message.name,
+                    problem,
+                    path,
+                }
+            }
+        }),
+    }
+}
+
+enum Problem {
+    Syntax(SyntaxError),
+    /// What, and the field's name.
+    Convert(String, String),
+    TooLarge,
+}
+
+impl From<SyntaxError> for Problem {
+    fn from(error: SyntaxError) -> Self {
+        Self::Syntax(error)
+    }
+}
+
+type Result<T, E = Problem> = std::result::Result<T, E>;
+
+/// A step from the top to the message that is being read.
+enum Step {
+    Field(&'static str),
+    Element(&'static str, usize),
+    Entry(&'static str, String),
+}
+
+/// What a field of the present message has put into the output.
+struct Span {
+    field: usize,
+    start: usize,
+    end: usize,
+}
+
+struct Reader<'a> {
+    schema: &'static Schema,
+    parser: Parser<'a>,
+    out: Vec<u8>,
+    /// Spans of the messages being read, outer ones first.
+    spans: Vec<Span>,
+    path: Vec<Step>,
+    /// Estimated bytes of the decoded structs.
+    memory: usize,
+    memory_limit: usize,
+}
+
+impl Reader<'_> {
+    fn document(&mut self, message: &'static Message) -> Result<()> {
+        if self.parser.peek()? != Next::Object {
+            return Err(Problem::Convert(
+                "Expecting a JSON object".to_owned(),
+                String::new(),
+            ));
+        }
+        self.message(message)?;
+        Ok(self.parser.end()?)
+    }
+
+    /// Reads the object that is up next into the output.
+    fn message(&mut self, message: &'static Message) -> Result<()> {
+        self.parser.enter()?;
+        let base = self.spans.len();
+        let mut hint = 0;
+        let mut first = true;
+        while let Some(name) = self.parser.name(first)? {
+            first = false;
+            let Some(index) = message.index_named(&name, hint) else {
+                self.parser.skip()?;
+                continue;
+            };
+            hint = index + 1;
+            self.forget(base, index);
+            let start = self.out.len();
+            self.field(&message.fields[index])?;
+            let end = self.out.len();
+            if end > start {
+                self.spans.push(Span {
+                    field: index,
+                    start,
+                    end,
+                });
+            }
+        }
+        self.spans.truncate(base);
+        Ok(())
+    }
+
+    /// Takes back what an earlier value of the same field has put out: the last one counts.
+    fn forget(&mut self, base: usize, field: usize) {
+        let Some(i) = self.spans[base..]
+            .iter()
+            .position(|span| span.field == field)
+        else {
+            return;
+        };
+        let gone = self.spans.remove(base + i);
+        self.out.drain(gone.start..gone.end);
+        for later in &mut self.spans[base + i..] {
+            later.start -= gone.end - gone.start;
+            later.end -= gone.end - gone.start;
+        }
+    }
+
+    fn field(&mut self, field: &'static Field) -> Result<()> {
+        let next = self.parser.peek()?;
+        match (field.cardinality, next) {
+            (_, Next::Null) => Ok(self.parser.null()?),
+            (Cardinality::Map, Next::Object) => self.map(field),
+            (Cardinality::Map, next) => Err(self.unexpected(field, next)),
+            (Cardinality::Repeated, Next::Array) => self.list(field),
+            (Cardinality::Repeated, next) => self.element(field, 0, next),
+            (_, next) => self.single(field, next),
+        }
+    }
+
+    fn list(&mut self, field: &'static Field) -> Result<()> {
+        self.parser.enter()?;
+        let mut index = 0;
+        while self.parser.element(index == 0)? {
+            match self.parser.peek()? {
+                Next::Null => self.parser.null()?,
+                next => self.element(field, index, next)?,
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn element(&mut self, field: &'static Field, index: usize, next: Next) -> Result<()> {
+        match (field.kind, next) {
+            (Kind::Message(child), Next::Object) => {
+                self.path.push(Step::Element(&field.name, index));
+                self.nested(field, child)?;
+                self.path.pop();
+                Ok(())
+            }
+            (_, next) => self.scalar(field, next),
+        }
+    }
+
+    fn single(&mut self, field: &'static Field, next: Next) -> Result<()> {
+        match (field.kind, next) {
+            (Kind::Message(child), Next::Object) => {
+                self.path.push(Step::Field(&field.name));
+                self.nested(field, child)?;
+                self.path.pop();
+                Ok(())
+            }
+            (_, next) => self.scalar(field, next),
+        }
+    }
+
+    fn nested(&mut self, field: &Field, child: usize) -> Result<()> {
+        let child = self.schema.message(child);
+        if field.on_heap {
+            self.charge(child)?;
+        }
+        let start = tag::open(&mut self.out, field.number);
+        self.message(child)?;
+        tag::close(&mut self.out, start);
+        Ok(())
+    }
+
+    fn charge(&mut self, element: &Message) -> Result<()> {
+        self.memory = self.memory.saturating_add(element.size);
+        if self.memory > self.memory_limit {
+            Err(Problem::TooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn map(&mut self, field: &'static Field) -> Result<()> {
+        let Kind::Message(entry) = field.kind else {
+            return Ok(());
+        };
+        let entry = self.schema.message(entry);
+        let (key, value) = (&entry.fields[0], &entry.fields[1]);
+        self.parser.enter()?;
+        let mut first = true;
+        while let Some(name) = self.parser.name(first)? {
+            first = false;
+            if self.parser.peek()? == Next::Null {
+                self.parser.null()?;
+                continue;
+            }
+            self.charge(entry)?;
+            self.path
+                .push(Step::Entry(&field.name, name.clone().into_owned()));
+            let start = tag::open(&mut self.out, field.number);
+            self.text(key, &name)?;
+            self.field(value)?;
+            tag::close(&mut self.out, start);
+            self.path.pop();
+        }
+        Ok(())
+    }
+
+    fn scalar(&mut self, field: &Field, next: Next) -> Result<()> {
+        match next {
+            Next::String => {
+                let text = self.parser.string()?;
+                self.text(field, &text)
+            }
+            Next::Number if field.kind.is_number() => {
+                let text = self.parser.number()?;
+                self.number(field, text)
+            }
+            Next::Boolean if field.kind == Kind::Bool => {
+                let value = self.parser.boolean()?;
+                self.varint(field, u64::from(value));
+                Ok(())
+            }
+            next => Err(self.unexpected(field, next)),
+        }
+    }
+
+    /// A value that comes as a string.
+    fn text(&mut self, field: &Field, text: &str) -> Result<()> {
+        match field.kind {
+            Kind::String => tag::put_bytes(&mut self.out, field.number, text.as_bytes()),
+            Kind::Bytes => {
+                let bytes = BASE64.decode(text).map_err(|error| {
+                    let why = base64_problem(text, &error);
+                    let name = &field.name;
+                    convert(
+                        field,
+                        format!("Failed to base64 decode bytes field '{name}': {why}"),
+                    )
+                })?;
+                tag::put_bytes(&mut self.out, field.number, &bytes);
+            }
+            Kind::Enum(index) => match self.schema.enumeration(index).number(text) {
+                Some(number) => self.varint(field, i64::from(number).cast_unsigned()),
+                None if field.cardinality == Cardinality::Required => {
+                    return Err(convert(
+                        field,
+                        format!("Failed to find enum for '{}'", cut(text)),
+                    ));
+                }
+                None => {}
+            },
+            Kind::Bool => match text.trim_ascii() {
+                "true" => self.varint(field, 1),
+                "false" => self.varint(field, 0),
+                _ => {
+                    return Err(not_a(field, text, "boolean"));
+                }
+            },
+            Kind::Message(_) => return Err(self.unexpected(field, Next::String)),
+            Kind::Double | Kind::Float if infinite(text).is_some() => {
+                let value = infinite(text).unwrap_or_default();
+                self.double(field, value);
+            }
+            _ => {
+                let text = text.trim_ascii();
+                let mut parser = Parser::new(text.as_bytes())?;
+                if parser.number().is_err() || parser.end().is_err() {
+                    return Err(not_a(field, text, "number"));
+                }
+                self.number(field, text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A number, as JSON spells it. A fraction is cut off where the field has none.
+    fn number(&mut self, field: &Field, text: &str) -> Result<()> {
+        let range = || {
+            let name = &field.name;
+            convert(
+                field,
+                format!("Number {} is out of range for field '{name}'", cut(text)),
+            )
+        };
+        match field.kind {
+            Kind::Double | Kind::Float => {
+                let value: f64 = text.parse().map_err(|_| range())?;
+                if value.is_infinite()
+                    || (field.kind == Kind::Float && (value as f32).is_infinite())
+                {
+                    return Err(range());
+                }
+                self.double(field, value);
+            }
+            Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => {
+                let value = signed(text)
+                    .and_then(|n| i32::try_from(n).ok())
+                    .ok_or_else(range)?;
+                match field.kind {
+                    Kind::Sfixed32 => self.fixed32(field, value.cast_unsigned()),
+                    Kind::Sint32 => self.varint(field, zigzag(i64::from(value))),
+                    _ => self.varint(field, i64::from(value).cast_unsigned()),
+                }
+            }
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => {
+                let value = signed(text).ok_or_else(range)?;
+                match field.kind {
+                    Kind::Sfixed64 => self.fixed64(field, value.cast_unsigned()),
+                    Kind::Sint64 => self.varint(field, zigzag(value)),
+                    _ => self.varint(field, value.cast_unsigned()),
+                }
+            }
+            Kind::Uint32 | Kind::Fixed32 => {
+                let value = unsigned(text)
+                    .and_then(|n| u32::try_from(n).ok())
+                    .ok_or_else(range)?;
+                match field.kind {
+                    Kind::Fixed32 => self.fixed32(field, value),
+                    _ => self.varint(field, u64::from(value)),
+                }
+            }
+            _ => {
+                let value = unsigned(text).ok_or_else(range)?;
+                match field.kind {
+                    Kind::Fixed64 => self.fixed64(field, value),
+                    _ => self.varint(field, value),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn varint(&mut self, field: &Field, value: u64) {
+        tag::put_tag(&mut self.out, field.number, tag::VARINT);
+        tag::put_varint(&mut self.out, value);
+    }
+
+    fn fixed64(&mut self, field: &Field, value: u64) {
+        tag::put_tag(&mut self.out, field.number, tag::FIXED64);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn fixed32(&mut self, field: &Field, value: u32) {
+        tag::put_tag(&mut self.out, field.number, tag::FIXED32);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    fn double(&mut self, field: &Field, value: f64) {
+        match field.kind {
+            Kind::Float => self.fixed32(field, (value as f32).to_bits()),
+            _ => self.fixed64(field, value.to_bits()),
+        }
+    }
+
+    fn unexpected(&self, field: &Field, next: Next) -> Problem {
+        let kind = match next {
+            Next::Object => "object",
+            Next::Array => "array",
+            Next::String => "string",
+            Next::Number => "number",
+            Next::Boolean => "boolean",
+            Next::Null => "null",
+        };
+        convert(
+            field,
+            format!("Not expecting a JSON {kind} for field '{}'", field.name),
+        )
+    }
+
+    fn path_to(&self, field: &str) -> String {
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Field(name) => path.push_str(name),
+                Step::Element(name, index) => path.push_str(&format!("{name}[{index}]")),
+                Step::Entry(name, key) => path.push_str(&format!("{name}[\"{}\"]", cut(key))),
+            }
+            path.push('.');
+        }
+        path + field
+    }
+}
+
+impl Kind {
+    fn is_number(self) -> bool {
+        !matches!(
+            self,
+            Self::Bool | Self::String | Self::Bytes | Self::Enum(_) | Self::Message(_)
+        )
+    }
+}
+
+fn convert(field: &Field, problem: String) -> Problem {
+    Problem::Convert(problem, field.name.clone())
+}
+
+fn not_a(field: &Field, text: &str, kind: &str) -> Problem {
+    let (text, name) = (cut(text), &field.name);
+    convert(
+        field,
+        format!("Failed to parse '{text}' as a JSON {kind} for field '{name}'"),
+    )
+}
+
+/// At most 64 bytes of client text, for an error.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(64)]
+}
+
+fn infinite(text: &str) -> Option<f64> {
+    match text {
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => None,
+    }
+}
+
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// The integer that JSON's number stands for, if it fits.
+fn signed(text: &str) -> Option<i64> {
+    text.parse().ok().or_else(|| {
+        let value = text.parse::<f64>().ok()?.trunc();
+        // Both bounds are exact in a double.
+        (-(2f64.powi(63))..2f64.powi(63))
+            .contains(&value)
+            .then_some(value as i64)
+    })
+}
+
+/// As [`signed`], from 0 up.
+fn unsigned(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| {
+        let value = text.parse::<f64>().ok()?.trunc();
+        (0.0..2f64.powi(64))
+            .contains(&value)
+            .then_some(value as u64)
+    })
+}
+
+/// What is wrong with base64, in the words of `stout/base64.hpp`.
+fn base64_problem(text: &str, error: &Base64Error) -> String {
+    match error {
+        Base64Error::InvalidByte(offset, _) => {
+            match text.get(*offset..).and_then(|t| t.chars().next()) {
+                Some(char) => format!("Invalid character '{char}'"),
+                None => "Invalid character".to_owned(),
+            }
+        }
+        error => error.to_string(),
+    }
+}
