@@ -1,0 +1,216 @@
+//! Event streams: one RecordIO record, length prefix and body, is exactly one HTTP chunk.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
+use tokio::sync::mpsc;
+
+use crate::response::Body;
+
+/// Why a record was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The client reads more slowly than records come; the queue is at its bound.
+    #[error("the client does not read its event stream fast enough")]
+    Full,
+    /// The client closed its connection.
+    #[error("the client closed its event stream")]
+    Closed,
+}
+
+#[derive(Debug)]
+struct Gauge {
+    bytes: AtomicUsize,
+    taken: std::sync::Mutex<Instant>,
+}
+
+/// The writing end of an event stream. Clones write to the same stream; when the last one is dropped,
+/// what is queued is still delivered and the stream then ends in order.
+#[derive(Debug, Clone)]
+pub struct RecordSender {
+    queue: mpsc::Sender<Bytes>,
+    gauge: Arc<Gauge>,
+    max_bytes: usize,
+}
+
+/// A stream whose queue holds at most `max_records` records and about `max_bytes` bytes (one record
+/// beyond it is still taken, so that a single big record passes).
+pub fn record_stream(max_records: usize, max_bytes: usize) -> (RecordSender, Body) {
+    let (queue, records) = mpsc::channel(max_records.max(1));
+    let gauge = Arc::new(Gauge {
+        bytes: AtomicUsize::new(0),
+        taken: std::sync::Mutex::new(Instant::now()),
+    });
+    let sender = RecordSender {
+        queue,
+        gauge: gauge.clone(),
+        max_bytes,
+    };
+    (
+        sender,
+        Body::Stream(axum::body::Body::new(RecordBody { records, gauge })),
+    )
+}
+
+impl RecordSender {
+    /// The record as it stands on the wire: its length in decimal, a newline, its bytes. Made once, it
+    /// can go to many subscribers with [`try_send_framed`](Self::try_send_framed).
+    pub fn frame(record: &[u8]) -> Bytes {
+        let prefix = record.len().to_string();
+        let mut framed = BytesMut::with_capacity(prefix.len() + 1 + record.len());
+        framed.extend_from_slice(prefix.as_bytes());
+        framed.extend_from_slice(b"\n");
+        framed.extend_from_slice(record);
+        framed.freeze()
+    }
+
+    /// Queues one record; never waits.
+    pub fn try_send(&self, record: &[u8]) -> Result<(), SendError> {
+        self.try_send_framed(Self::frame(record))
+    }
+
+    /// Queues one record that [`frame`](Self::frame) made; never waits.
+    pub fn try_send_framed(&self, framed: Bytes) -> Result<(), SendError> {
+        let size = framed.len();
+        let before = self.gauge.bytes.fetch_add(size, Ordering::Relaxed);
+        let sent = if before >= self.max_bytes {
+            Err(if self.queue.is_closed() {
+                SendError::Closed
+            } else {
+                SendError::Full
+            })
+        } else {
+            if before == 0
+                && let Ok(mut taken) = self.gauge.taken.lock()
+            {
+                *taken = Instant::now();
+            }
+            self.queue.try_send(framed).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => SendError::Full,
+                mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+            })
+        };
+        if sent.is_err() {
+            self.gauge.bytes.fetch_sub(size, Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Whether the client is known to be gone.
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// Waits until the client is gone (or the response was never sent and is dropped).
+    pub async fn closed(&self) {
+        self.queue.closed().await;
+    }
+
+    /// Bytes queued and not yet handed to the connection.
+    pub fn queued_bytes(&self) -> usize {
+        self.gauge.bytes.load(Ordering::Relaxed)
+    }
+
+    /// How long the client has taken nothing although something is queued; zero when all is taken.
+    pub fn stalled_for(&self) -> Duration {
+        if self.queued_bytes() == 0 {
+            return Duration::ZERO;
+        }
+        self.gauge
+            .taken
+            .lock()
+            .map(|taken| taken.elapsed())
+            .unwrap_or_default()
+    }
+}
+
+struct RecordBody {
+    records: mpsc::Receiver<Bytes>,
+    gauge: Arc<Gauge>,
+}
+
+impl http_body::Body for RecordBody {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.records.poll_recv(context).map(|record| {
+            record.map(|record| {
+                self.gauge.bytes.fetch_sub(record.len(), Ordering::Relaxed);
+                if let Ok(mut taken) = self.gauge.taken.lock() {
+                    *taken = Instant::now();
+                }
+                Ok(Frame::data(record))
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    fn body(body: Body) -> axum::body::Body {
+        match body {
+            Body::Stream(body) => body,
+            other => panic!("{other:?} is not a stream"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_record_is_one_frame_and_the_end_comes_after_the_queue() {
+        let (sender, stream) = record_stream(8, 1024);
+        sender.try_send(b"{}").unwrap();
+        sender.try_send(b"").unwrap();
+        drop(sender);
+        let mut stream = body(stream);
+        assert_eq!(
+            stream.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "2\n{}"
+        );
+        assert_eq!(
+            stream.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "0\n"
+        );
+        assert!(stream.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_apart_from_a_gone_one() {
+        let (sender, stream) = record_stream(2, 1024);
+        sender.try_send(b"a").unwrap();
+        sender.try_send(b"b").unwrap();
+        assert_eq!(sender.try_send(b"c"), Err(SendError::Full));
+        assert_eq!(sender.queued_bytes(), 6);
+        drop(stream);
+        assert_eq!(sender.try_send(b"c"), Err(SendError::Closed));
+        assert!(sender.is_closed());
+        sender.closed().await;
+    }
+
+    #[tokio::test]
+    async fn bytes_are_bounded_and_come_back_when_read() {
+        let (sender, stream) = record_stream(100, 10);
+        sender.try_send(&[b'x'; 50]).unwrap();
+        assert_eq!(sender.try_send(b"y"), Err(SendError::Full));
+        let mut stream = body(stream);
+        stream.frame().await.unwrap().unwrap();
+        assert_eq!(sender.queued_bytes(), 0);
+        assert_eq!(sender.stalled_for(), Duration::ZERO);
+        sender.try_send(b"y").unwrap();
+    }
+}
