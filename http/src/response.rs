@@ -26,7 +26,7 @@ pub struct Response {
     /// Status line.
     pub status: StatusCode,
     /// Headers; `Date`, `Content-Length` and `Content-Encoding` are added later.
-    pub headers: HeaderMap,
+    pub headers: Box<HeaderMap>,
     /// Body.
     pub body: Body,
     /// Whether `?jsonp=NAME` wraps the body.
@@ -38,7 +38,7 @@ impl Response {
     pub fn new(status: StatusCode) -> Self {
         Self {
             status,
-            headers: HeaderMap::new(),
+            headers: Box::default(),
             body: Body::Full(Bytes::new()),
             jsonp: false,
         }

@@ -512,6 +512,6 @@ async fn finish(
     };
     let mut out = http::Response::new(body);
     *out.status_mut() = response.status;
-    *out.headers_mut() = headers;
+    *out.headers_mut() = *headers;
     out
 }

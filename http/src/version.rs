@@ -62,6 +62,7 @@ pub fn route<S: Clone + Send + Sync + 'static>(router: &mut Router<S>) {
         .get("/version", |_: S, _: Request| {
             std::future::ready(Response::json(&Version::current()))
         })
+        .bare()
         .ungated();
 }
 
