@@ -1,1 +1,22 @@
-//! Test clusters, fakes, polling.
+//! What black-box tests need: clusters of the real binaries, clients that see bytes, polling.
+//!
+//! Everything here blocks and panics: it is for tests, and a panic is how a test fails. Nothing
+//! here uses the project's own codecs, so that a mistake in them cannot hide itself.
+
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+pub mod docker;
+pub mod executables;
+pub mod http;
+pub mod loopback;
+pub mod machine;
+pub mod scheduler;
+pub mod task;
+pub mod wait;
+
+mod daemon;
+
+pub use cluster::{Builder, TestCluster};
+pub use scheduler::Scheduler;
+pub use wait::{wait_for, wait_until};
