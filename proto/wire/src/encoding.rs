@@ -51,7 +51,7 @@ pub fn decode<M: WireMessage>(encoding: Encoding, bytes: &[u8]) -> Result<M, Dec
 pub fn encode<M: WireMessage>(encoding: Encoding, message: &M) -> Vec<u8> {
     match encoding {
         Encoding::Json => json::to_vec(message),
-        Encoding::Protobuf => message.encode_to_vec(),
+        Encoding::Protobuf => protobuf::to_vec(message),
     }
 }
 

@@ -44,7 +44,7 @@ pub fn from_slice<M: WireMessage>(text: &[u8]) -> Result<M, DecodeError> {
 
 /// Writes one message as compact JSON text.
 pub fn to_vec<M: WireMessage>(message: &M) -> Vec<u8> {
-    write::from_protobuf(Schema::of::<M>(), &message.encode_to_vec())
+    write::from_protobuf(Schema::of::<M>(), &protobuf::to_vec(message))
 }
 
 /// One message as a JSON value, to be put into another one.

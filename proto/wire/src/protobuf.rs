@@ -2,12 +2,17 @@
 //!
 //! Required fields must be present; a value that an enum does not know is as if it were not
 //! there; nesting and memory are bounded before anything is allocated.
-use std::fmt::Write as _;
+mod maps;
+mod missing;
+mod survey;
 
-use crate::error::{DecodeError, MalformedProtobuf, MissingFields};
-use crate::schema::{Cardinality, Field, Kind, Message, Schema};
-use crate::tag::{self, Fields, Malformed, Value};
-use crate::{NESTING_LIMIT, WireMessage};
+use crate::WireMessage;
+use crate::error::{DecodeError, MalformedProtobuf};
+use crate::schema::{Message, Schema};
+use crate::tag::Malformed;
+
+pub(crate) use missing::missing;
+use survey::{Survey, canonical};
 
 /// What any input may take in decoded form, bytes.
 const MEMORY_BASE: usize = 16 << 20;
@@ -55,6 +60,11 @@ pub fn from_slice<M: WireMessage>(bytes: &[u8]) -> Result<M, DecodeError> {
     decode(message, bytes)
 }
 
+/// Writes one message, as other readers of proto2 expect it.
+pub fn to_vec<M: WireMessage>(message: &M) -> Vec<u8> {
+    maps::complete_maps(Schema::of::<M>(), message.encode_to_vec())
+}
+
 /// Decodes bytes whose required fields are known to be there.
 pub(crate) fn decode<M: WireMessage>(
     message: &'static Message,
@@ -77,205 +87,72 @@ pub(crate) fn is_complete(message: &Message, bytes: &[u8]) -> bool {
     survey.message(message, 0, bytes.len(), 0).is_ok() && !survey.incomplete
 }
 
-/// What one pass over the bytes finds out.
-struct Survey<'a> {
-    schema: &'static Schema,
-    bytes: &'a [u8],
-    /// Estimated bytes of the decoded structs.
-    memory: usize,
-    /// A required field is missing somewhere.
-    incomplete: bool,
-    /// There are unknown enum values, or a singular message comes in several parts.
-    unclean: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::v1;
 
-impl<'a> Survey<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            schema: Schema::get(),
-            bytes,
-            memory: 0,
-            incomplete: false,
-            unclean: false,
-        }
+    fn read<M: WireMessage>(bytes: &[u8]) -> Result<M, String> {
+        from_slice(bytes).map_err(|error| error.to_string())
     }
 
-    fn message(
-        &mut self,
-        message: &Message,
-        start: usize,
-        end: usize,
-        depth: usize,
-    ) -> Result<(), Malformed> {
-        if depth > NESTING_LIMIT {
-            return Err(Malformed("messages are nested too deep"));
-        }
-        let mut required = 0u64;
-        let mut parts = 0u128;
-        let mut fields = Fields::new(self.bytes, start, end);
-        while let Some(raw) = fields.next()? {
-            let Some(index) = message.index_of(raw.number) else {
-                continue;
-            };
-            let field = &message.fields[index];
-            match (field.kind, raw.value) {
-                (Kind::Message(child), Value::Bytes(from, to)) => {
-                    let child = self.schema.message(child);
-                    if field.on_heap {
-                        self.memory = self.memory.saturating_add(child.size);
-                    }
-                    if !field.is_plural() {
-                        let bit = 1u128.checked_shl(index as u32).unwrap_or_default();
-                        self.unclean |= parts & bit != 0;
-                        parts |= bit;
-                    }
-                    self.message(child, from, to, depth + 1)?;
-                }
-                (Kind::Enum(kind), Value::Varint(number)) => {
-                    self.unclean |= self.schema.enumeration(kind).name(number as i32).is_none();
-                }
-                (Kind::Enum(_), Value::Bytes(from, to)) => {
-                    self.unclean |= !self.knows_all(field, from, to)?;
-                }
-                _ => {}
-            }
-            required |= field.required_bit;
-        }
-        self.incomplete |= required != message.required_mask();
-        Ok(())
+    #[test]
+    fn garbage_has_mesoss_text_and_its_cause() {
+        let error = from_slice::<v1::scheduler::Call>(&[0xff; 4]).unwrap_err();
+        assert_eq!(error.to_string(), "Failed to parse body into Call protobuf");
+        assert!(std::error::Error::source(&error).is_some());
     }
 
-    /// Whether each value of a packed enum field has a name.
-    fn knows_all(&self, field: &Field, start: usize, end: usize) -> Result<bool, Malformed> {
-        let Kind::Enum(kind) = field.kind else {
-            return Ok(true);
-        };
-        let mut values = Fields::new(self.bytes, start, end);
-        let mut known = true;
-        while values.position() < end {
-            let number = values.varint()?;
-            known &= self.schema.enumeration(kind).name(number as i32).is_some();
-        }
-        Ok(known)
-    }
-}
-
-impl Field {
-    fn is_plural(&self) -> bool {
-        matches!(self.cardinality, Cardinality::Repeated | Cardinality::Map)
-    }
-}
-
-/// Appends `bytes` to `out` with the parts of each singular message put together and without
-/// unknown enum values. Only for bytes that a [`Survey`] has passed, so depth is bounded.
-fn canonical(message: &Message, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
-    let schema = Schema::get();
-    let mut parts: Vec<(usize, Vec<u8>)> = vec![];
-    let mut fields = Fields::new(bytes, 0, bytes.len());
-    while let Some(raw) = fields.next()? {
-        let whole = &bytes[raw.start..fields.position()];
-        let index = message.index_of(raw.number);
-        let field = index.map(|index| &message.fields[index]);
-        match (field.map(|field| field.kind), raw.value) {
-            (Some(Kind::Message(child)), Value::Bytes(from, to)) => {
-                let content = &bytes[from..to];
-                if field.is_some_and(Field::is_plural) {
-                    let start = tag::open(out, raw.number);
-                    canonical(schema.message(child), content, out)?;
-                    tag::close(out, start);
-                } else if let Some((_, part)) = parts.iter_mut().find(|(i, _)| Some(*i) == index) {
-                    part.extend_from_slice(content);
-                } else {
-                    parts.extend(index.map(|index| (index, content.to_vec())));
-                }
-            }
-            (Some(Kind::Enum(kind)), Value::Varint(number)) => {
-                if schema.enumeration(kind).name(number as i32).is_some() {
-                    out.extend_from_slice(whole);
-                }
-            }
-            (Some(Kind::Enum(kind)), Value::Bytes(from, to)) => {
-                let mut values = Fields::new(bytes, from, to);
-                while values.position() < to {
-                    let number = values.varint()?;
-                    if schema.enumeration(kind).name(number as i32).is_some() {
-                        tag::put_tag(out, raw.number, tag::VARINT);
-                        tag::put_varint(out, number);
-                    }
-                }
-            }
-            _ => out.extend_from_slice(whole),
-        }
-    }
-    for (index, content) in parts {
-        let field = &message.fields[index];
-        if let Kind::Message(child) = field.kind {
-            let start = tag::open(out, field.number);
-            canonical(schema.message(child), &content, out)?;
-            tag::close(out, start);
-        }
-    }
-    Ok(())
-}
-
-/// Lists the required fields that are not there: those of a message before those in it, and
-/// these by field number, as `InitializationErrorString` of Google's protobuf does.
-pub(crate) fn missing(message: &Message, bytes: &[u8]) -> MissingFields {
-    let mut found = MissingFields::default();
-    collect_missing(message, bytes, &mut String::new(), 0, &mut found);
-    found
-}
-
-fn collect_missing(
-    message: &Message,
-    bytes: &[u8],
-    path: &mut String,
-    depth: usize,
-    found: &mut MissingFields,
-) {
-    if !message.has_required || depth > NESTING_LIMIT {
-        return;
-    }
-    let mut required = 0u64;
-    let mut children = vec![];
-    let mut fields = Fields::new(bytes, 0, bytes.len());
-    while let Ok(Some(raw)) = fields.next() {
-        let Some(index) = message.index_of(raw.number) else {
-            continue;
-        };
-        required |= message.fields[index].required_bit;
-        if let (Kind::Message(child), Value::Bytes(from, to)) =
-            (message.fields[index].kind, raw.value)
-        {
-            children.push((raw.number, index, child, from, to));
-        }
-    }
-    for &index in &message.required {
-        let field = &message.fields[usize::from(index)];
-        if required & field.required_bit == 0 {
-            found.push(|| format!("{path}{}", field.name));
-        }
-    }
-    children.sort_by_key(|&(number, ..)| number);
-    let mut element = 0usize;
-    let mut last = None;
-    let length = path.len();
-    for (number, index, child, from, to) in children {
-        element = if last == Some(number) { element + 1 } else { 0 };
-        last = Some(number);
-        let field = &message.fields[index];
-        path.push_str(&field.name);
-        if field.is_plural() {
-            write!(path, "[{element}]").expect("a String takes any text");
-        }
-        path.push('.');
-        collect_missing(
-            Schema::get().message(child),
-            &bytes[from..to],
-            path,
-            depth + 1,
-            found,
+    #[test]
+    fn missing_fields_are_listed_with_their_paths() {
+        // accept { operations { launch { task_infos { name: "a" } task_infos { } } } }
+        let call = b"\x22\x0b\x12\x09\x12\x07\x0a\x03\x0a\x01a\x0a\x00";
+        let error = read::<v1::scheduler::Call>(call).unwrap_err();
+        assert_eq!(
+            error,
+            "Failed to parse body into Call protobuf: Missing required fields: \
+             accept.operations[0].launch.task_infos[0].task_id, \
+             accept.operations[0].launch.task_infos[0].agent_id, \
+             accept.operations[0].launch.task_infos[1].name, \
+             accept.operations[0].launch.task_infos[1].task_id, \
+             accept.operations[0].launch.task_infos[1].agent_id"
         );
-        path.truncate(length);
+    }
+
+    #[test]
+    fn an_unknown_enum_value_is_unset() {
+        // type: 99, framework_id { value: "f" }
+        let call: v1::scheduler::Call = read(b"\x10\x63\x0a\x03\x0a\x01f").unwrap();
+        assert_eq!((call.r#type, call.framework_id), (None, Some("f".into())));
+        // In a required field: task_id { value: "t" } state: 99
+        let error = read::<v1::TaskStatus>(b"\x0a\x03\x0a\x01t\x10\x63").unwrap_err();
+        assert!(error.ends_with("Missing required fields: state"), "{error}");
+    }
+
+    #[test]
+    fn parts_of_one_message_belong_together() {
+        // framework_info { user: "u" } framework_info { name: "n" }
+        let subscribe: v1::scheduler::call::Subscribe =
+            read(b"\x0a\x03\x0a\x01u\x0a\x03\x12\x01n").unwrap();
+        let info = subscribe.framework_info;
+        assert_eq!((info.user.as_str(), info.name.as_str()), ("u", "n"));
+    }
+
+    #[test]
+    fn a_zero_in_a_map_is_written() {
+        let limits = [("cpus".to_owned(), v1::value::Scalar { value: 0.0 })].into();
+        let config = v1::quota::QuotaConfig {
+            role: "r".into(),
+            limits,
+            guarantees: [].into(),
+        };
+        let bytes = to_vec(&config);
+        assert!(
+            bytes.ends_with(&[0x09, 0, 0, 0, 0, 0, 0, 0, 0]),
+            "{bytes:?}"
+        );
+        assert_eq!(from_slice(&bytes).as_ref(), Ok(&config));
+        let json = crate::json::to_vec(&config);
+        assert_eq!(json, br#"{"role":"r","limits":{"cpus":{"value":0.0}}}"#);
     }
 }

@@ -12,6 +12,43 @@ use crate::json::write_default;
 /// The tables of this crate's own descriptors.
 static SCHEMA: LazyLock<Schema> = LazyLock::new(|| Schema::build(crate::DESCRIPTORS));
 
+/// Lists that JSON shows even when they are empty: Apache Mesos writes these answers by hand
+/// (`jsonifyGetTasks` and its like in `master/readonly_handler.cpp` and `slave/http.cpp`), and
+/// clients take the lists for granted.
+const ALWAYS_LISTED: &[(&str, &[&str])] = &[
+    (
+        ".mesos.v1.master.Response.GetTasks",
+        &["tasks", "unreachable_tasks", "completed_tasks"],
+    ),
+    (".mesos.v1.master.Response.GetExecutors", &["executors"]),
+    (
+        ".mesos.v1.master.Response.GetFrameworks",
+        &["frameworks", "completed_frameworks"],
+    ),
+    (
+        ".mesos.v1.master.Response.GetAgents",
+        &["agents", "recovered_agents"],
+    ),
+    (
+        ".mesos.v1.agent.Response.GetTasks",
+        &[
+            "pending_tasks",
+            "queued_tasks",
+            "launched_tasks",
+            "terminated_tasks",
+            "completed_tasks",
+        ],
+    ),
+    (
+        ".mesos.v1.agent.Response.GetExecutors",
+        &["executors", "completed_executors"],
+    ),
+    (
+        ".mesos.v1.agent.Response.GetFrameworks",
+        &["frameworks", "completed_frameworks"],
+    ),
+];
+
 /// Tables refer to each other by their index.
 pub(crate) struct Schema {
     messages: Vec<Message>,
@@ -35,6 +72,8 @@ pub(crate) struct Message {
     pub size: usize,
     /// Whether it, or anything in it, has a required field.
     pub has_required: bool,
+    /// Whether it, or anything in it, is a map to messages with required fields.
+    pub has_strict_map: bool,
 }
 
 /// One field of a message.
@@ -45,7 +84,8 @@ pub(crate) struct Field {
     pub number: u32,
     pub cardinality: Cardinality,
     pub kind: Kind,
-    /// The JSON of the declared default, unless the field is deprecated.
+    /// The JSON of the declared default, unless the field is deprecated; `[]` for the lists
+    /// of [`ALWAYS_LISTED`].
     pub default: Option<Vec<u8>>,
     /// Place among the message's required fields.
     pub required_bit: u64,
@@ -149,8 +189,8 @@ impl Schema {
         let messages = found
             .messages
             .iter()
-            .map(|(_, m)| Message::new(m, &names, &enums))
-            .collect::<Vec<_>>();
+            .map(|(name, m)| Message::new(name, m, &names, &enums))
+            .collect();
         let mut schema = Self {
             messages,
             enums,
@@ -160,23 +200,32 @@ impl Schema {
                 .map(|(name, i)| (name.trim_start_matches('.').to_owned(), i))
                 .collect(),
         };
-        schema.mark_required();
+        schema.mark();
         schema.measure();
         schema
     }
 
-    /// Spreads `has_required` from children to parents until nothing changes.
-    fn mark_required(&mut self) {
+    /// Spreads `has_required` and `has_strict_map` from children to parents until nothing
+    /// changes.
+    fn mark(&mut self) {
         loop {
             let mut changed = false;
             for i in 0..self.messages.len() {
                 let message = &self.messages[i];
-                let has = !message.required.is_empty()
+                let has_required = !message.required.is_empty()
                     || message
                         .children()
                         .any(|(_, child)| self.messages[child].has_required);
-                changed |= has != message.has_required;
-                self.messages[i].has_required = has;
+                let has_strict_map = message.children().any(|(field, child)| {
+                    let child = &self.messages[child];
+                    child.has_strict_map
+                        || field.cardinality == Cardinality::Map && child.has_required
+                });
+                let message = &mut self.messages[i];
+                changed |= has_required != message.has_required
+                    || has_strict_map != message.has_strict_map;
+                message.has_required = has_required;
+                message.has_strict_map = has_strict_map;
             }
             if !changed {
                 return;
@@ -249,11 +298,16 @@ impl Schema {
 }
 
 impl Message {
-    fn new(message: &DescriptorProto, names: &Names, enums: &[Enum]) -> Self {
+    fn new(full_name: &str, message: &DescriptorProto, names: &Names, enums: &[Enum]) -> Self {
+        let listed = ALWAYS_LISTED.iter().find(|(name, _)| *name == full_name);
+        let listed = listed.map_or(&[][..], |(_, fields)| fields);
         let mut fields = Vec::with_capacity(message.field.len());
         let mut required = vec![];
         for (index, field) in (0u16..).zip(&message.field) {
             let mut field = Field::new(field, names, enums);
+            if listed.contains(&field.name.as_str()) {
+                field.default = Some(b"[]".to_vec());
+            }
             if field.cardinality == Cardinality::Required {
                 field.required_bit = 1 << required.len();
                 required.push(index);
@@ -282,6 +336,7 @@ impl Message {
             defaults,
             size: 0,
             has_required: false,
+            has_strict_map: false,
         }
     }
 
@@ -324,6 +379,11 @@ impl Message {
 }
 
 impl Field {
+    /// Whether it holds any number of values.
+    pub fn is_plural(&self) -> bool {
+        matches!(self.cardinality, Cardinality::Repeated | Cardinality::Map)
+    }
+
     fn new(field: &FieldDescriptorProto, names: &Names, enums: &[Enum]) -> Self {
         let kind = kind(field, names);
         let cardinality = match field.label() {
@@ -360,6 +420,11 @@ impl Enum {
             .map(|v| (v.name().to_owned(), v.number()))
             .collect();
         Self { values }
+    }
+
+    /// The number that counts as default.
+    pub fn first(&self) -> i32 {
+        self.values.first().map_or(0, |(_, number)| *number)
     }
 
     pub fn name(&self, number: i32) -> Option<&str> {

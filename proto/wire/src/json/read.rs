@@ -486,3 +486,190 @@ fn base64_problem(text: &str, error: &Base64Error) -> String {
         error => error.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::json::from_slice;
+    use crate::{WireMessage, v1};
+
+    fn read<M: WireMessage>(text: &str) -> Result<M, String> {
+        from_slice(text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    /// The text of the error, without its first part.
+    fn problem<M: WireMessage>(text: &str) -> String {
+        let error = read::<M>(text).err().unwrap_or_default();
+        let (_, problem) = error.split_once(" protobuf: ").unwrap_or(("", &error));
+        problem.to_owned()
+    }
+
+    #[test]
+    fn missing_fields_are_listed_with_their_paths() {
+        for (text, missing) in [
+            (
+                r#"{"subscribe":{"framework_info":{}}}"#,
+                "subscribe.framework_info.user, subscribe.framework_info.name",
+            ),
+            (
+                r#"{"subscribe":{"framework_info":null}}"#,
+                "subscribe.framework_info",
+            ),
+            (
+                r#"{"accept":{"operations":[{},{"launch":{"task_infos":[{"name":"a","task_id":{}}]}}]}}"#,
+                "accept.operations[1].launch.task_infos[0].agent_id, \
+              accept.operations[1].launch.task_infos[0].task_id.value",
+            ),
+            (r#"{"kill":{}}"#, "kill.task_id"),
+        ] {
+            let expected = format!("Missing required fields: {missing}");
+            assert_eq!(problem::<v1::scheduler::Call>(text), expected);
+        }
+        assert_eq!(
+            problem::<v1::quota::QuotaConfig>(r#"{"limits":{"c\"":{}}}"#),
+            r#"Missing required fields: role, limits["c\""].value"#
+        );
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_named_with_field_and_path() {
+        for (text, expected) in [
+            (
+                r#"{"kill":{"task_id":"t"}}"#,
+                "Not expecting a JSON string for field 'task_id' (at kill.task_id)",
+            ),
+            (
+                r#"{"kill":[]}"#,
+                "Not expecting a JSON array for field 'kill'",
+            ),
+            (
+                r#"{"kill":{"task_id":{"value":7}}}"#,
+                "Not expecting a JSON number for field 'value' (at kill.task_id.value)",
+            ),
+            (
+                r#"{"type":1}"#,
+                "Not expecting a JSON number for field 'type'",
+            ),
+            (
+                r#"{"type":{}}"#,
+                "Not expecting a JSON object for field 'type'",
+            ),
+            (
+                r#"{"accept":{"offer_ids":[{"value":"a"},{"value":true}]}}"#,
+                "Not expecting a JSON boolean for field 'value' (at accept.offer_ids[1].value)",
+            ),
+            (
+                r#"{"acknowledge":{"uuid":"***"}}"#,
+                "Failed to base64 decode bytes field 'uuid': Invalid character '*' (at acknowledge.uuid)",
+            ),
+            (
+                r#"{"decline":{"filters":{"refuse_seconds":"soon"}}}"#,
+                "Failed to parse 'soon' as a JSON number for field 'refuse_seconds' \
+              (at decline.filters.refuse_seconds)",
+            ),
+            (
+                r#"{"decline":{"filters":{"refuse_seconds":1e999}}}"#,
+                "Number 1e999 is out of range for field 'refuse_seconds' \
+              (at decline.filters.refuse_seconds)",
+            ),
+            ("[]", "Expecting a JSON object"),
+        ] {
+            assert_eq!(problem::<v1::scheduler::Call>(text), expected);
+        }
+        assert_eq!(
+            problem::<v1::TaskStatus>(r#"{"task_id":{"value":"t"},"state":"TASK_NEW"}"#),
+            "Failed to find enum for 'TASK_NEW'"
+        );
+        assert_eq!(
+            problem::<v1::AgentInfo>(r#"{"hostname":"h","port":2147483648}"#),
+            "Number 2147483648 is out of range for field 'port'"
+        );
+    }
+
+    #[test]
+    fn what_is_not_json_is_told_first() {
+        let error = read::<v1::scheduler::Call>(r#"{"kill":"t","x":}"#).unwrap_err();
+        assert_eq!(
+            error,
+            "Failed to parse body into JSON: syntax error at line 1 near: }"
+        );
+    }
+
+    #[test]
+    fn null_and_unknown_are_unset() {
+        let call: v1::scheduler::Call = read(
+            r#"{"type":"FLY","framework_id":null,"slave_id":{"deep":[1,{"x":"y"}]},"accept":{"offer_ids":[null,{"value":"o"},null]}}"#,
+        )
+        .unwrap();
+        assert_eq!((call.r#type, call.framework_id), (None, None));
+        assert_eq!(call.accept.unwrap().offer_ids, ["o".into()]);
+    }
+
+    #[test]
+    fn one_value_is_a_list_of_one() {
+        let info: v1::FrameworkInfo =
+            read(r#"{"user":"u","name":"n","roles":"r","capabilities":{"type":"MULTI_ROLE"}}"#)
+                .unwrap();
+        assert_eq!(
+            (info.roles, info.capabilities.len()),
+            (vec!["r".to_owned()], 1)
+        );
+    }
+
+    #[test]
+    fn numbers_and_booleans_may_be_strings() {
+        let info: v1::FrameworkInfo =
+            read(r#"{"user":"u","name":"n","checkpoint":"true","failover_timeout":" 1.5e1 "}"#)
+                .unwrap();
+        assert_eq!(
+            (info.checkpoint, info.failover_timeout),
+            (Some(true), Some(15.0))
+        );
+        let range: v1::value::Range = read(r#"{"begin":"5","end":7.9}"#).unwrap();
+        assert_eq!((range.begin, range.end), (5, 7));
+        let range: v1::value::Range = read(r#"{"begin":1e3,"end":18446744073709551615}"#).unwrap();
+        assert_eq!((range.begin, range.end), (1000, u64::MAX));
+        for text in [
+            "-1",
+            "18446744073709551616",
+            "\"0x10\"",
+            "\"\"",
+            "\"Infinity\"",
+        ] {
+            let text = format!(r#"{{"begin":{text},"end":1}}"#);
+            assert!(read::<v1::value::Range>(&text).is_err(), "{text}");
+        }
+        let scalar: v1::value::Scalar = read(r#"{"value":"-Infinity"}"#).unwrap();
+        assert_eq!(scalar.value, f64::NEG_INFINITY);
+        assert!(read::<v1::value::Scalar>(r#"{"value":"NaN"}"#).is_err());
+    }
+
+    #[test]
+    fn the_last_value_of_a_name_counts() {
+        let call: v1::scheduler::Call = read(
+            r#"{"framework_id":{"value":"a"},
+                "accept":{"offer_ids":[{"value":"x"}],"filters":{}},
+                "framework_id":{"value":"b"},
+                "accept":{"offer_ids":[{"value":"y"}]},
+                "decline":{"offer_ids":[]},
+                "decline":null}"#,
+        )
+        .unwrap();
+        let accept = call.accept.unwrap();
+        assert_eq!(call.framework_id, Some("b".into()));
+        assert_eq!((accept.offer_ids, accept.filters), (vec!["y".into()], None));
+        assert_eq!(call.decline, None);
+    }
+
+    #[test]
+    fn maps_are_objects() {
+        let config: v1::quota::QuotaConfig =
+            read(r#"{"role":"r","limits":{"cpus":{"value":1},"mem":null}}"#).unwrap();
+        assert_eq!(config.limits.len(), 1);
+        assert_eq!(config.limits["cpus"].value, 1.0);
+        let error = problem::<v1::quota::QuotaConfig>(r#"{"role":"r","limits":{"cpus":1}}"#);
+        assert_eq!(
+            error,
+            "Not expecting a JSON number for field 'value' (at limits[\"cpus\"].value)"
+        );
+    }
+}

@@ -305,3 +305,62 @@ fn write_base64(out: &mut Vec<u8>, bytes: &[u8]) {
         .expect("four characters for each three bytes");
     out.push(b'"');
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::json::to_vec;
+    use crate::{WireMessage, v1};
+
+    fn text<M: WireMessage>(message: &M) -> String {
+        String::from_utf8(to_vec(message)).unwrap()
+    }
+
+    #[test]
+    fn declared_defaults_are_written_unless_deprecated() {
+        let info = v1::FrameworkInfo {
+            user: "u".into(),
+            name: "n".into(),
+            ..Default::default()
+        };
+        assert_eq!(
+            text(&info),
+            r#"{"user":"u","name":"n","failover_timeout":0.0,"checkpoint":false}"#
+        );
+        assert_eq!(text(&v1::Filters::default()), r#"{"refuse_seconds":5.0}"#);
+    }
+
+    #[test]
+    fn empty_lists_are_left_out_but_for_those_that_clients_expect() {
+        assert_eq!(text(&v1::Labels::default()), "{}");
+        assert_eq!(
+            text(&v1::master::response::GetTasks::default()),
+            r#"{"tasks":[],"unreachable_tasks":[],"completed_tasks":[]}"#
+        );
+        assert_eq!(text(&v1::master::response::GetOperations::default()), "{}");
+    }
+
+    #[test]
+    fn an_enum_value_without_a_name_is_left_out() {
+        let capability = v1::master_info::Capability { r#type: Some(99) };
+        assert_eq!(text(&capability), "{}");
+        // Where a default is declared, that stands for it.
+        let variable = v1::environment::Variable {
+            r#type: Some(99),
+            name: "n".into(),
+            ..Default::default()
+        };
+        assert_eq!(text(&variable), r#"{"name":"n","type":"VALUE"}"#);
+    }
+
+    #[test]
+    fn bytes_are_base64_and_text_is_escaped() {
+        let data = v1::executor::call::Message {
+            data: vec![0xfb, 0xff, 0xfe, 1],
+        };
+        assert_eq!(text(&data), r#"{"data":"+//+AQ=="}"#);
+        let id = v1::TaskId {
+            value: "a\"\\/\n\u{1}\u{7f}é".into(),
+        };
+        assert_eq!(text(&id), "{\"value\":\"a\\\"\\\\/\\n\\u0001\u{7f}é\"}");
+    }
+}
