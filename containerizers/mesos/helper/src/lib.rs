@@ -1,1 +1,23 @@
-//! The small program that becomes a container.
+//! What the agent tells `mesos-containerizer`, and what the two say to each other while a
+//! container starts.
+//!
+//! The agent writes a [`Launch`] to `launch_info` in the container's runtime directory and starts
+//! the helper with the path of that file as its argument and one end of a stream socket as its
+//! standard input. From then on the lines of [`Report`] come from the helper and [`RELEASE`] goes
+//! to it. When the agent's end closes before that, the container ends without having run anything.
+//! The helper's end is closed by the exec of the task, so its end of file means that it runs.
+
+#![forbid(unsafe_code)]
+
+mod launch;
+mod report;
+
+pub use launch::{DecodeError, Launch, MountStep};
+pub use report::{RELEASE, Report};
+
+/// Name of the file with the [`Launch`], in the container's runtime directory.
+pub const LAUNCH_INFO: &str = "launch_info";
+/// Name of the file with the first process's pid, start time and boot id, a line each.
+pub const PID: &str = "pid";
+/// Name of the file with the raw wait status of the task as text; empty until it has ended.
+pub const STATUS: &str = "status";
