@@ -27,14 +27,19 @@ pub enum AddressError {
     #[error("`{0}` cannot be read: {1}")]
     File(String, String),
     /// Anything else.
-    #[error("`{0}` is not a master address; allowed: HOST, HOST:PORT, http://HOST:PORT or file:///PATH of a file with one of those")]
+    #[error(
+        "`{0}` is not a master address; allowed: HOST, HOST:PORT, http://HOST:PORT or file:///PATH of a file with one of those"
+    )]
     Malformed(String),
 }
 
 impl MasterAddress {
     /// An address from its parts.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
+        Self {
+            host: host.into(),
+            port,
+        }
     }
 
     /// The URL of a path on this master.
@@ -64,13 +69,18 @@ impl FromStr for MasterAddress {
         }
         if text.starts_with("zk://") {
             // The part before `@` may hold a password.
-            let shown = text.rsplit_once('@').map_or(text.to_owned(), |(_, h)| format!("zk://{h}"));
+            let shown = text
+                .rsplit_once('@')
+                .map_or(text.to_owned(), |(_, h)| format!("zk://{h}"));
             return Err(AddressError::ZooKeeper(shown));
         }
         if text.starts_with("https://") {
             return Err(AddressError::Tls(text.to_owned()));
         }
-        let rest = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+        let rest = text
+            .strip_prefix("http://")
+            .unwrap_or(text)
+            .trim_end_matches('/');
         let malformed = || AddressError::Malformed(text.to_owned());
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !host.contains(':') || host.ends_with(']') => {
@@ -83,7 +93,10 @@ impl FromStr for MasterAddress {
         if host.is_empty() || port == 0 || !host.chars().all(allowed) {
             return Err(malformed());
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 
@@ -105,7 +118,15 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused_with_what_is_allowed() {
-        for text in ["", "a b:1", "host:port", "host:0", "host:99999", "::1", "host/path"] {
+        for text in [
+            "",
+            "a b:1",
+            "host:port",
+            "host:0",
+            "host:99999",
+            "::1",
+            "host/path",
+        ] {
             let error = text.parse::<MasterAddress>().unwrap_err().to_string();
             assert!(error.contains("HOST:PORT"), "{text}: {error}");
         }
@@ -113,7 +134,9 @@ mod tests {
 
     #[test]
     fn a_password_is_not_repeated_in_the_refusal() {
-        let error = "zk://user:secret@zk1:2181/mesos".parse::<MasterAddress>().unwrap_err();
+        let error = "zk://user:secret@zk1:2181/mesos"
+            .parse::<MasterAddress>()
+            .unwrap_err();
         assert!(!error.to_string().contains("secret"));
     }
 }

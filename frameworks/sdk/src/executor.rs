@@ -121,7 +121,8 @@ impl Session {
         }
         if let (event::Type::Acknowledged, Some(ack)) = (event.r#type(), &event.acknowledged) {
             self.tasks.remove(&ack.task_id.value);
-            self.updates.retain(|u| u.status.uuid.as_deref() != Some(&ack.uuid));
+            self.updates
+                .retain(|u| u.status.uuid.as_deref() != Some(&ack.uuid));
         }
     }
 
@@ -134,14 +135,22 @@ impl Session {
             }),
             ..self.call()
         };
-        match self.http.post(&self.url, Encoding::Protobuf, &call, None).await {
+        match self
+            .http
+            .post(&self.url, Encoding::Protobuf, &call, None)
+            .await
+        {
             Ok(answer) => {
                 self.subscribed_before = true;
                 let stream = EventStream::new(&self.url, answer, Encoding::Protobuf, PATIENCE);
                 self.stream = Some(stream);
                 Ok(())
             }
-            Err(e @ Error::Refused { status: 400..=499, .. }) => Err(e),
+            Err(
+                e @ Error::Refused {
+                    status: 400..=499, ..
+                },
+            ) => Err(e),
             Err(e) if self.lost_at.elapsed() >= RECOVERY_TIMEOUT => Err(Error::GaveUp {
                 seconds: self.lost_at.elapsed().as_secs(),
                 last: with_causes(&e),
@@ -173,7 +182,9 @@ impl Session {
         state: TaskState,
         message: Option<String>,
     ) -> Result<(), Error> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let status = TaskStatus {
             task_id: task.clone(),
             state: state.into(),
@@ -191,7 +202,10 @@ impl Session {
             update: Some(update),
             ..self.call()
         };
-        self.http.post(&self.url, Encoding::Protobuf, &call, None).await.map(drop)
+        self.http
+            .post(&self.url, Encoding::Protobuf, &call, None)
+            .await
+            .map(drop)
     }
 
     /// Sends bytes to the framework; may be lost.
@@ -204,6 +218,9 @@ impl Session {
             message: Some(call::Message { data }),
             ..self.call()
         };
-        self.http.post(&self.url, Encoding::Protobuf, &call, None).await.map(drop)
+        self.http
+            .post(&self.url, Encoding::Protobuf, &call, None)
+            .await
+            .map(drop)
     }
 }

@@ -59,8 +59,14 @@ impl HttpClient {
         }
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, request.send())
             .await
-            .map_err(|_| Error::Silent { url: url.to_owned(), seconds: ANSWER_TIMEOUT.as_secs() })?
-            .map_err(|source| Error::Unreachable { url: url.to_owned(), source })?;
+            .map_err(|_| Error::Silent {
+                url: url.to_owned(),
+                seconds: ANSWER_TIMEOUT.as_secs(),
+            })?
+            .map_err(|source| Error::Unreachable {
+                url: url.to_owned(),
+                source,
+            })?;
         checked(url, answer).await
     }
 
@@ -73,8 +79,10 @@ impl HttpClient {
     ) -> Result<R, Error> {
         let answer = self.post(url, encoding, call, None).await?;
         let body = read_all(url, answer).await?;
-        decode(encoding, &body)
-            .map_err(|e| Error::Protocol { url: url.to_owned(), problem: e.to_string() })
+        decode(encoding, &body).map_err(|e| Error::Protocol {
+            url: url.to_owned(),
+            problem: e.to_string(),
+        })
     }
 
     /// Gets the body of an endpoint.
@@ -91,8 +99,14 @@ impl HttpClient {
         }
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.inner.get(&full).send())
             .await
-            .map_err(|_| Error::Silent { url: url.to_owned(), seconds: ANSWER_TIMEOUT.as_secs() })?
-            .map_err(|source| Error::Unreachable { url: url.to_owned(), source })?;
+            .map_err(|_| Error::Silent {
+                url: url.to_owned(),
+                seconds: ANSWER_TIMEOUT.as_secs(),
+            })?
+            .map_err(|source| Error::Unreachable {
+                url: url.to_owned(),
+                source,
+            })?;
         read_all(url, checked(url, answer).await?).await
     }
 }
@@ -105,7 +119,11 @@ async fn checked(url: &str, answer: Response) -> Result<Response, Error> {
     let mut body = read_all(url, answer).await.unwrap_or_default();
     body.truncate(MAX_ERROR);
     let body = String::from_utf8_lossy(&body).into_owned();
-    Err(Error::Refused { url: url.to_owned(), status, body })
+    Err(Error::Refused {
+        url: url.to_owned(),
+        status,
+        body,
+    })
 }
 
 async fn read_all(url: &str, mut answer: Response) -> Result<Vec<u8>, Error> {
@@ -113,12 +131,21 @@ async fn read_all(url: &str, mut answer: Response) -> Result<Vec<u8>, Error> {
     loop {
         let chunk = tokio::time::timeout(ANSWER_TIMEOUT, answer.chunk())
             .await
-            .map_err(|_| Error::Silent { url: url.to_owned(), seconds: ANSWER_TIMEOUT.as_secs() })?
-            .map_err(|source| Error::Unreachable { url: url.to_owned(), source })?;
+            .map_err(|_| Error::Silent {
+                url: url.to_owned(),
+                seconds: ANSWER_TIMEOUT.as_secs(),
+            })?
+            .map_err(|source| Error::Unreachable {
+                url: url.to_owned(),
+                source,
+            })?;
         let Some(chunk) = chunk else { return Ok(body) };
         if body.len() + chunk.len() > MAX_ANSWER {
             let problem = format!("more than {MAX_ANSWER} bytes");
-            return Err(Error::Protocol { url: url.to_owned(), problem });
+            return Err(Error::Protocol {
+                url: url.to_owned(),
+                problem,
+            });
         }
         body.extend_from_slice(&chunk);
     }

@@ -17,7 +17,10 @@ pub struct Operator {
 impl Operator {
     /// For the daemon at `base`, such as `http://10.0.0.1:5050`.
     pub fn new(base: impl Into<String>) -> Self {
-        Self { base: base.into().trim_end_matches('/').to_owned(), http: HttpClient::new() }
+        Self {
+            base: base.into().trim_end_matches('/').to_owned(),
+            http: HttpClient::new(),
+        }
     }
 
     /// Where the daemon is.
@@ -30,7 +33,10 @@ impl Operator {
     /// # Errors
     /// No answer, a refusal, or an answer that is not of the API.
     pub async fn master(&self, kind: master::call::Type) -> Result<master::Response, Error> {
-        let call = master::Call { r#type: Some(kind.into()), ..Default::default() };
+        let call = master::Call {
+            r#type: Some(kind.into()),
+            ..Default::default()
+        };
         self.http.call(&self.url(), Encoding::Protobuf, &call).await
     }
 

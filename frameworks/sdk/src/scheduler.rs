@@ -66,7 +66,10 @@ impl Session {
         framework: FrameworkInfo,
         give_up_after: Duration,
     ) -> Self {
-        let shared = Shared { framework_id: framework.id.clone(), stream_id: None };
+        let shared = Shared {
+            framework_id: framework.id.clone(),
+            stream_id: None,
+        };
         let caller = Caller {
             url: master.url("/api/v1/scheduler"),
             encoding,
@@ -74,7 +77,14 @@ impl Session {
             shared: Arc::new(Mutex::new(shared)),
         };
         let (backoff, lost_at) = (BACKOFF.0, Instant::now());
-        Self { caller, framework, stream: None, give_up_after, lost_at, backoff }
+        Self {
+            caller,
+            framework,
+            stream: None,
+            give_up_after,
+            lost_at,
+            backoff,
+        }
     }
 
     /// For calls, also from other tasks.
@@ -115,7 +125,9 @@ impl Session {
     }
 
     fn note(&mut self, event: &Event) {
-        let Some(subscribed) = &event.subscribed else { return };
+        let Some(subscribed) = &event.subscribed else {
+            return;
+        };
         self.caller.lock().framework_id = Some(subscribed.framework_id.clone());
         self.framework.id = Some(subscribed.framework_id.clone());
         self.backoff = BACKOFF.0;
@@ -129,7 +141,11 @@ impl Session {
     async fn subscribe(&mut self) -> Result<(), Error> {
         match self.subscribe_once().await {
             Ok(()) => Ok(()),
-            Err(e @ Error::Refused { status: 400..=499, .. }) => Err(e),
+            Err(
+                e @ Error::Refused {
+                    status: 400..=499, ..
+                },
+            ) => Err(e),
             Err(e) if self.lost_at.elapsed() >= self.give_up_after => Err(Error::GaveUp {
                 seconds: self.lost_at.elapsed().as_secs(),
                 last: with_causes(&e),
@@ -153,16 +169,32 @@ impl Session {
             }),
             ..Default::default()
         };
-        let Caller { url, encoding, http, .. } = &self.caller;
+        let Caller {
+            url,
+            encoding,
+            http,
+            ..
+        } = &self.caller;
         let answer = http.post(url, *encoding, &call, None).await?;
-        let stream_id = answer.headers().get("Mesos-Stream-Id").and_then(|v| v.to_str().ok());
+        let stream_id = answer
+            .headers()
+            .get("Mesos-Stream-Id")
+            .and_then(|v| v.to_str().ok());
         let Some(stream_id) = stream_id else {
             let problem = "no Mesos-Stream-Id in the answer to SUBSCRIBE".to_owned();
-            return Err(Error::Protocol { url: url.clone(), problem });
+            return Err(Error::Protocol {
+                url: url.clone(),
+                problem,
+            });
         };
         self.caller.lock().stream_id = Some(stream_id.to_owned());
         let patience = Duration::from_secs(30);
-        self.stream = Some(EventStream::new(&self.caller.url, answer, *encoding, patience));
+        self.stream = Some(EventStream::new(
+            &self.caller.url,
+            answer,
+            *encoding,
+            patience,
+        ));
         Ok(())
     }
 }
@@ -187,9 +219,14 @@ impl Caller {
             let shared = self.lock();
             (shared.framework_id.clone(), shared.stream_id.clone())
         };
-        let (Some(id), Some(stream)) = (id, stream) else { return Err(Error::NotSubscribed) };
+        let (Some(id), Some(stream)) = (id, stream) else {
+            return Err(Error::NotSubscribed);
+        };
         call.framework_id = Some(id);
-        self.http.post(&self.url, self.encoding, &call, Some(&stream)).await.map(drop)
+        self.http
+            .post(&self.url, self.encoding, &call, Some(&stream))
+            .await
+            .map(drop)
     }
 
     /// Accepts offers, launching tasks on them; what is left of them is declined for
@@ -213,7 +250,9 @@ impl Caller {
             accept: Some(call::Accept {
                 offer_ids: offers,
                 operations: vec![operation],
-                filters: refuse_seconds.map(|s| v1::Filters { refuse_seconds: Some(s) }),
+                filters: refuse_seconds.map(|s| v1::Filters {
+                    refuse_seconds: Some(s),
+                }),
             }),
             ..Default::default()
         })
@@ -233,7 +272,9 @@ impl Caller {
             r#type: Some(call::Type::Decline.into()),
             decline: Some(call::Decline {
                 offer_ids: offers,
-                filters: refuse_seconds.map(|s| v1::Filters { refuse_seconds: Some(s) }),
+                filters: refuse_seconds.map(|s| v1::Filters {
+                    refuse_seconds: Some(s),
+                }),
             }),
             ..Default::default()
         })
@@ -251,7 +292,11 @@ impl Caller {
         let task_id = status.task_id.clone();
         self.call(Call {
             r#type: Some(call::Type::Acknowledge.into()),
-            acknowledge: Some(call::Acknowledge { agent_id, task_id, uuid }),
+            acknowledge: Some(call::Acknowledge {
+                agent_id,
+                task_id,
+                uuid,
+            }),
             ..Default::default()
         })
         .await
@@ -264,7 +309,11 @@ impl Caller {
     pub async fn kill(&self, task_id: TaskId, agent_id: Option<v1::AgentId>) -> Result<(), Error> {
         self.call(Call {
             r#type: Some(call::Type::Kill.into()),
-            kill: Some(call::Kill { task_id, agent_id, ..Default::default() }),
+            kill: Some(call::Kill {
+                task_id,
+                agent_id,
+                ..Default::default()
+            }),
             ..Default::default()
         })
         .await
@@ -277,7 +326,10 @@ impl Caller {
     pub async fn reconcile(&self, tasks: Vec<TaskId>) -> Result<(), Error> {
         let tasks = tasks
             .into_iter()
-            .map(|task_id| call::reconcile::Task { task_id, agent_id: None })
+            .map(|task_id| call::reconcile::Task {
+                task_id,
+                agent_id: None,
+            })
             .collect();
         self.call(Call {
             r#type: Some(call::Type::Reconcile.into()),
@@ -292,7 +344,11 @@ impl Caller {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn suppress(&self) -> Result<(), Error> {
-        self.call(Call { r#type: Some(call::Type::Suppress.into()), ..Default::default() }).await
+        self.call(Call {
+            r#type: Some(call::Type::Suppress.into()),
+            ..Default::default()
+        })
+        .await
     }
 
     /// Asks for offers again, forgetting all filters.
@@ -300,7 +356,11 @@ impl Caller {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn revive(&self) -> Result<(), Error> {
-        self.call(Call { r#type: Some(call::Type::Revive.into()), ..Default::default() }).await
+        self.call(Call {
+            r#type: Some(call::Type::Revive.into()),
+            ..Default::default()
+        })
+        .await
     }
 
     /// Ends the framework and all its tasks.
@@ -308,7 +368,11 @@ impl Caller {
     /// # Errors
     /// As [`Caller::call`].
     pub async fn teardown(&self) -> Result<(), Error> {
-        self.call(Call { r#type: Some(call::Type::Teardown.into()), ..Default::default() }).await
+        self.call(Call {
+            r#type: Some(call::Type::Teardown.into()),
+            ..Default::default()
+        })
+        .await
     }
 }
 

@@ -45,9 +45,15 @@ impl<E: WireMessage> EventStream<E> {
     /// # Errors
     /// The connection broke, was silent for too long, or carried something else.
     pub async fn next(&mut self) -> Result<Option<E>, Error> {
-        let protocol = |url: &str, problem: String| Error::Protocol { url: url.to_owned(), problem };
+        let protocol = |url: &str, problem: String| Error::Protocol {
+            url: url.to_owned(),
+            problem,
+        };
         loop {
-            let record = self.decoder.next().map_err(|e| protocol(&self.url, e.to_string()))?;
+            let record = self
+                .decoder
+                .next()
+                .map_err(|e| protocol(&self.url, e.to_string()))?;
             if let Some(record) = record {
                 return decode(self.encoding, &record)
                     .map(Some)
@@ -59,7 +65,10 @@ impl<E: WireMessage> EventStream<E> {
                     url: self.url.clone(),
                     seconds: self.patience.as_secs(),
                 })?
-                .map_err(|source| Error::Unreachable { url: self.url.clone(), source })?;
+                .map_err(|source| Error::Unreachable {
+                    url: self.url.clone(),
+                    source,
+                })?;
             let Some(chunk) = chunk else { return Ok(None) };
             self.decoder.push(&chunk);
         }
