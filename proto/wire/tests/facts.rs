@@ -1,5 +1,10 @@
 //! The messages are those of Apache Mesos: every package, message, field, number, label,
 //! default and enum value is compared with a table made from its `.proto` files.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic like the tests"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;

@@ -1,4 +1,9 @@
 //! Properties of every decoder: any bytes are survived, nesting ends, messages come back.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic like the tests"
+)]
+
 mod generator;
 
 use std::fmt::Debug;

@@ -1,5 +1,6 @@
 //! Random whole messages of any type, as protobuf bytes, made from the descriptors.
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
@@ -9,30 +10,27 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FieldDescriptorProto, Fi
 /// Below this depth only required fields are made.
 const FULL_DEPTH: usize = 5;
 
-pub struct Generator {
-    state: u64,
+/// Descriptors by full name, with its leading dot.
+#[derive(Default)]
+struct Types {
     messages: HashMap<String, DescriptorProto>,
     enums: HashMap<String, EnumDescriptorProto>,
 }
 
-impl Generator {
-    pub fn new(seed: u64) -> Self {
-        let set = FileDescriptorSet::decode(mesos_wire::DESCRIPTORS).unwrap();
-        let mut generator = Self {
-            state: seed | 1,
-            messages: HashMap::new(),
-            enums: HashMap::new(),
-        };
-        for file in set.file {
-            generator.add(
-                &format!(".{}", file.package()),
-                &file.message_type,
-                &file.enum_type,
-            );
-        }
-        generator
+static TYPES: LazyLock<Types> = LazyLock::new(|| {
+    let set = FileDescriptorSet::decode(mesos_wire::DESCRIPTORS).unwrap();
+    let mut types = Types::default();
+    for file in set.file {
+        types.add(
+            &format!(".{}", file.package()),
+            &file.message_type,
+            &file.enum_type,
+        );
     }
+    types
+});
 
+impl Types {
     fn add(&mut self, scope: &str, messages: &[DescriptorProto], enums: &[EnumDescriptorProto]) {
         for kind in enums {
             self.enums
@@ -43,6 +41,17 @@ impl Generator {
             self.add(&name, &message.nested_type, &message.enum_type);
             self.messages.insert(name, message.clone());
         }
+    }
+}
+
+/// xorshift64*, so that a seed gives the same message again.
+pub struct Generator {
+    state: u64,
+}
+
+impl Generator {
+    pub fn new(seed: u64) -> Self {
+        Self { state: seed | 1 }
     }
 
     fn below(&mut self, n: u64) -> u64 {
@@ -60,7 +69,7 @@ impl Generator {
     }
 
     fn fields(&mut self, name: &str, depth: usize, out: &mut Vec<u8>) {
-        let message = self.messages[name].clone();
+        let message = &TYPES.messages[name];
         let is_entry = message.options.as_ref().is_some_and(|o| o.map_entry());
         for field in &message.field {
             let count = match field.label() {
@@ -97,7 +106,7 @@ impl Generator {
                 self.bytes(number, &inner, out);
             }
             Type::Enum => {
-                let values = &self.enums[field.type_name()].value;
+                let values = &TYPES.enums[field.type_name()].value;
                 let numbers: Vec<i32> = values.iter().map(|value| value.number()).collect();
                 let value = numbers[self.below(numbers.len() as u64) as usize];
                 self.varint(number, i64::from(value) as u64, out);

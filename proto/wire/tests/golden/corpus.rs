@@ -43,8 +43,10 @@ pub struct Sample {
 pub fn samples() -> Vec<Sample> {
     let mut samples = vec![];
     for request in files(&golden()) {
-        if request.extension().is_some_and(|e| e == "req") {
-            read_pair(&request, &mut samples);
+        match request.extension().and_then(|e| e.to_str()) {
+            Some("req") => read_pair(&request, &mut samples),
+            Some("jsonl") => read_events(&request, &mut samples),
+            _ => {}
         }
     }
     assert!(samples.len() > 300, "only {} samples", samples.len());
@@ -151,6 +153,22 @@ fn read_pair(path: &Path, samples: &mut Vec<Sample>) {
             part,
             encoding,
             bytes,
+            refusal: None,
+        });
+    }
+}
+
+/// Decoded events of a scheduler, each behind the seconds since the first.
+fn read_events(path: &Path, samples: &mut Vec<Sample>) {
+    let text = fs::read_to_string(path).expect("events");
+    for (i, line) in text.lines().enumerate() {
+        let (_, event) = line.split_once(' ').expect("a time and an event");
+        samples.push(Sample {
+            name: format!("{}#{i}", path.display()),
+            api: Api::Scheduler,
+            part: Part::Event,
+            encoding: Encoding::Json,
+            bytes: event.into(),
             refusal: None,
         });
     }

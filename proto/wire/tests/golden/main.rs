@@ -1,4 +1,9 @@
 //! What a real Apache Mesos 1.11.0 wrote is read, and written again with the same shape.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests may panic like the tests"
+)]
+
 mod corpus;
 mod http;
 mod mutation;
