@@ -24,6 +24,15 @@ pub struct IsolatorConfig {
     pub command_task: bool,
 }
 
+/// A container that is still there after an agent restart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recovered {
+    /// As given to `prepare` once.
+    pub config: IsolatorConfig,
+    /// Pid of its first process; `None`: it has ended, or never ran.
+    pub pid: Option<u32>,
+}
+
 /// A kernel namespace of its own for the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Namespace {

@@ -8,7 +8,7 @@ use mesos_types::{ContainerId, Resources};
 pub use mesos_types::{LimitValue, Limits};
 use mesos_wire::v1;
 
-pub use config::{IsolatorConfig, LaunchInfo, Mount, Namespace};
+pub use config::{IsolatorConfig, LaunchInfo, Mount, Namespace, Recovered};
 pub use walk::{CleanupFailure, cleanup_all, isolate_all, prepare_all, recover_all, update_all};
 
 /// An isolator could not do what it was asked.
@@ -19,6 +19,20 @@ pub struct IsolatorError {
     pub isolator: &'static str,
     /// What was tried on which thing, and what came of it.
     pub message: String,
+}
+
+impl IsolatorError {
+    /// Takes over an error with all its causes.
+    pub fn new(isolator: &'static str, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(beneath) = cause {
+            message.push_str(": ");
+            message.push_str(&beneath.to_string());
+            cause = beneath.source();
+        }
+        Self { isolator, message }
+    }
 }
 
 /// A bound that a container has broken; the containerizer then destroys it.
@@ -41,7 +55,7 @@ pub trait Isolator: Send + Sync {
     /// Rebuilds state after an agent restart, before any other call. Orphans get cleaned up next.
     async fn recover(
         &self,
-        known: &[IsolatorConfig],
+        known: &[Recovered],
         orphans: &[ContainerId],
     ) -> Result<(), IsolatorError>;
 

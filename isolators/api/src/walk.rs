@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mesos_types::{ContainerId, Resources};
 use tracing::Instrument as _;
 
-use crate::{Isolator, IsolatorConfig, IsolatorError, LaunchInfo, Limits};
+use crate::{Isolator, IsolatorConfig, IsolatorError, LaunchInfo, Limits, Recovered};
 
 /// One isolator that could not clean up.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub struct CleanupFailure {
 /// Tells every isolator which containers are still there.
 pub async fn recover_all(
     isolators: &[Arc<dyn Isolator>],
-    known: &[IsolatorConfig],
+    known: &[Recovered],
     orphans: &[ContainerId],
 ) -> Result<(), IsolatorError> {
     for isolator in isolators {
