@@ -1,0 +1,102 @@
+//! What the master is told: plain values, checked by whoever fills them in.
+use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+
+use mesos_wire::v1::DomainInfo;
+
+/// Where the registry of admitted agents is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegistryPlace {
+    /// Forgotten when the master ends.
+    InMemory,
+    /// The embedded store in this file.
+    File(PathBuf),
+}
+
+/// The master's configuration. `Default` is Mesos's.
+#[derive(Debug, Clone)]
+pub struct MasterConfig {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address that others are told; unset: the one listened on.
+    pub advertise: Option<SocketAddr>,
+    /// Name of this host as others reach it; unset: the advertised address.
+    pub hostname: Option<String>,
+    /// `--cluster`
+    pub cluster: Option<String>,
+    /// `--domain`
+    pub domain: Option<DomainInfo>,
+    /// `--registry` and `--work_dir`
+    pub registry: RegistryPlace,
+    /// `--allocation_interval`: the same unchanged resources go back to the framework that declined them
+    /// at most this often.
+    pub allocation_interval: Duration,
+    /// How long freed resources wait for others to be freed too before they are offered.
+    pub allocation_debounce: Duration,
+    /// `--offer_timeout`; unset: offers stand until answered.
+    pub offer_timeout: Option<Duration>,
+    /// `--agent_ping_timeout`
+    pub agent_ping_timeout: Duration,
+    /// `--max_agent_ping_timeouts`
+    pub max_agent_ping_timeouts: u32,
+    /// `--agent_reregister_timeout`: how long agents of the registry may take to come back after this
+    /// master started.
+    pub agent_reregister_timeout: Duration,
+    /// `--roles`; unset: any role.
+    pub roles: Option<BTreeSet<String>>,
+    /// `--root_submissions`
+    pub root_submissions: bool,
+    /// `--max_completed_frameworks`
+    pub max_completed_frameworks: usize,
+    /// `--max_completed_tasks_per_framework`
+    pub max_completed_tasks_per_framework: usize,
+    /// `--max_unreachable_tasks_per_framework`
+    pub max_unreachable_tasks_per_framework: usize,
+    /// `--filter_gpu_resources`
+    pub filter_gpu_resources: bool,
+    /// `--registry_max_agent_count`: unreachable agents remembered, the oldest forgotten first.
+    pub registry_max_agent_count: usize,
+    /// `--registry_max_agent_age`
+    pub registry_max_agent_age: Duration,
+    /// `--registry_gc_interval`
+    pub registry_gc_interval: Duration,
+    /// Events queued for a framework that reads slowly, before its stream is cut.
+    pub stream_records: usize,
+    /// The same in bytes.
+    pub stream_bytes: usize,
+    /// Messages queued for an agent that reads slowly, before its session is cut.
+    pub session_messages: usize,
+    /// What `/flags` shows: name and value as text.
+    pub flags: std::collections::BTreeMap<String, String>,
+}
+
+impl Default for MasterConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 5050)),
+            advertise: None,
+            hostname: None,
+            cluster: None,
+            domain: None,
+            registry: RegistryPlace::InMemory,
+            allocation_interval: Duration::from_secs(1),
+            allocation_debounce: Duration::from_millis(2),
+            offer_timeout: None,
+            agent_ping_timeout: Duration::from_secs(15),
+            max_agent_ping_timeouts: 5,
+            agent_reregister_timeout: Duration::from_secs(600),
+            roles: None,
+            root_submissions: true,
+            max_completed_frameworks: 50,
+            max_completed_tasks_per_framework: 1000,
+            max_unreachable_tasks_per_framework: 1000,
+            filter_gpu_resources: true,
+            registry_max_agent_count: 102_400,
+            registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
+            registry_gc_interval: Duration::from_secs(15 * 60),
+            stream_records: 1 << 18,
+            stream_bytes: 128 << 20,
+            session_messages: 1 << 16,
+            flags: std::collections::BTreeMap::new(),
+        }
+    }
+}
