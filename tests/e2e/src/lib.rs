@@ -1,1 +1,3 @@
-//! Black-box suites that start the real binaries.
+//! Nothing: the suites of this crate are in `suites`, and use only flags, files and HTTP.
+
+#![forbid(unsafe_code)]
