@@ -117,7 +117,7 @@ fn toggle(log: &LogLevel, head: &Head) -> Response {
     if number < log.original() {
         return refuse(format!("'{level}' < original level"));
     }
-    match crate::query::parse_duration(duration) {
+    match mesos_types::units::parse_duration(duration) {
         Ok(duration) => {
             log.set(number, duration);
             Response::ok()

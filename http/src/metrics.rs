@@ -338,7 +338,7 @@ fn answer(metrics: &Metrics, request: &Request) -> Response {
         return Response::forbidden("");
     }
     if let Some(timeout) = request.query("timeout")
-        && let Err(error) = crate::query::parse_duration(timeout)
+        && let Err(error) = mesos_types::units::parse_duration(timeout)
     {
         return Response::bad_request(format!("Invalid timeout '{timeout}': {error}"));
     }

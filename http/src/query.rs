@@ -41,32 +41,6 @@ pub(crate) fn parse(text: &str) -> Option<Vec<(String, String)>> {
         .collect()
 }
 
-/// A duration with its unit, such as `10mins`.
-pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
-    const UNITS: [(&str, f64); 8] = [
-        ("ns", 1e-9),
-        ("us", 1e-6),
-        ("ms", 1e-3),
-        ("secs", 1.0),
-        ("mins", 60.0),
-        ("hrs", 3600.0),
-        ("days", 86_400.0),
-        ("weeks", 604_800.0),
-    ];
-    let at = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(at);
-    let seconds = UNITS
-        .iter()
-        .find(|(name, _)| *name == unit)
-        .map(|(_, seconds)| seconds);
-    seconds
-        .zip(number.parse::<f64>().ok())
-        .and_then(|(seconds, number)| std::time::Duration::try_from_secs_f64(number * seconds).ok())
-        .ok_or_else(|| format!("Invalid duration '{text}'"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

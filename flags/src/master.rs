@@ -1,0 +1,163 @@
+//! The master's flags, with real types.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, time::Duration};
+
+use mesos_wire::v1;
+
+pub use crate::master_table::TABLE;
+use crate::{
+    agent::{address, count, disabled_endpoints, discover, message, port},
+    checks,
+    error::FlagError,
+    help,
+    load::{Input, Loaded, Start, asks_for},
+    logging::LoggingFlags,
+    network,
+};
+
+/// Where the registry is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Registry {
+    /// In this directory.
+    Directory(PathBuf),
+    /// In memory; a restart forgets it.
+    InMemory,
+}
+
+/// The flags that the master honours. Each field has the meaning that its flag has in [`TABLE`].
+#[derive(Debug, Clone)]
+#[allow(
+    missing_docs,
+    reason = "the help text of each flag is its documentation"
+)]
+pub struct MasterFlags {
+    /// `None`: all interfaces.
+    pub ip: Option<Ipv4Addr>,
+    pub port: u16,
+    /// `None`: found by [`MasterFlags::host_name`].
+    pub hostname: Option<String>,
+    pub hostname_lookup: bool,
+    pub advertise_ip: Option<Ipv4Addr>,
+    pub advertise_port: Option<u16>,
+    pub domain: Option<v1::DomainInfo>,
+    pub cluster: Option<String>,
+    /// Paths that answer 403.
+    pub disabled_endpoints: Vec<String>,
+
+    /// `None` only with [`Registry::InMemory`].
+    pub work_dir: Option<PathBuf>,
+    pub registry: Registry,
+
+    pub allocation_interval: Duration,
+    /// `None`: offers stay until they are answered.
+    pub offer_timeout: Option<Duration>,
+    /// Alternatives; an offer must hold all amounts of one. Empty: anything may be offered.
+    pub min_allocatable_resources: Vec<BTreeMap<String, f64>>,
+    pub filter_gpu_resources: bool,
+    /// `None`: any role.
+    pub roles: Option<Vec<String>>,
+    pub weights: BTreeMap<String, f64>,
+    pub root_submissions: bool,
+
+    pub agent_ping_timeout: Duration,
+    pub max_agent_ping_timeouts: usize,
+    pub agent_reregister_timeout: Duration,
+
+    pub max_completed_frameworks: usize,
+    pub max_completed_tasks_per_framework: usize,
+    pub max_unreachable_tasks_per_framework: usize,
+    pub max_operator_event_stream_subscribers: usize,
+
+    pub logging: LoggingFlags,
+    /// Every flag that has a value, as `/flags` shows it; secrets are hidden.
+    pub effective: BTreeMap<String, String>,
+}
+
+impl MasterFlags {
+    /// Reads, checks and completes the flags. Runs `--ip_discovery_command` if there is one.
+    pub fn load(input: &Input) -> Result<Start<Self>, FlagError> {
+        if asks_for(input, "help") {
+            return Ok(Start::Print(help::usage(&TABLE)));
+        }
+        if asks_for(input, "version") {
+            return Ok(Start::Print(help::version()));
+        }
+        let mut loaded = Loaded::load(&TABLE, input)?;
+        loaded.adopt("ip", "LIBPROCESS_IP", input)?;
+        loaded.adopt("advertise_ip", "LIBPROCESS_ADVERTISE_IP", input)?;
+        loaded.adopt("advertise_port", "LIBPROCESS_ADVERTISE_PORT", input)?;
+        if loaded.text("registry") != "in_memory" {
+            loaded.fallback("work_dir", "/var/lib/mesos", "the packages' default");
+        }
+        discover(&mut loaded)?;
+        if loaded.is_set("modules") && loaded.is_set("modules_dir") {
+            return Err(FlagError::Conflict(
+                "--modules and --modules_dir exclude each other; give one of them".to_owned(),
+            ));
+        }
+        let notices = std::mem::take(&mut loaded.notices);
+        let flags = Self::typed(&loaded)?;
+        Ok(Start::Run(Box::new(flags), notices))
+    }
+
+    fn typed(loaded: &Loaded) -> Result<Self, FlagError> {
+        let work_dir = loaded.opt_text("work_dir").map(PathBuf::from);
+        let refused = |name: &'static str| move |problem| loaded.refuse(name, problem);
+        Ok(Self {
+            ip: address(loaded, "ip"),
+            port: port(loaded, "port").unwrap_or_default(),
+            hostname: loaded.opt_text("hostname").filter(|name| !name.is_empty()),
+            hostname_lookup: loaded.bool("hostname_lookup"),
+            advertise_ip: address(loaded, "advertise_ip"),
+            advertise_port: port(loaded, "advertise_port"),
+            domain: message(loaded, "domain")?,
+            cluster: loaded.opt_text("cluster"),
+            disabled_endpoints: disabled_endpoints(loaded)?,
+            registry: match (loaded.text("registry").as_str(), &work_dir) {
+                ("in_memory", _) | (_, None) => Registry::InMemory,
+                (_, Some(path)) => Registry::Directory(path.clone()),
+            },
+            work_dir,
+            allocation_interval: loaded.duration("allocation_interval"),
+            offer_timeout: loaded.opt_duration("offer_timeout"),
+            min_allocatable_resources: checks::parse_allocatable(
+                &loaded.text("min_allocatable_resources"),
+            )
+            .map_err(refused("min_allocatable_resources"))?,
+            filter_gpu_resources: loaded.bool("filter_gpu_resources"),
+            roles: loaded.opt_list("roles"),
+            weights: checks::parse_weights(&loaded.opt_text("weights").unwrap_or_default())
+                .map_err(refused("weights"))?,
+            root_submissions: loaded.bool("root_submissions"),
+            agent_ping_timeout: loaded.duration("agent_ping_timeout"),
+            max_agent_ping_timeouts: count(loaded, "max_agent_ping_timeouts"),
+            agent_reregister_timeout: loaded.duration("agent_reregister_timeout"),
+            max_completed_frameworks: count(loaded, "max_completed_frameworks"),
+            max_completed_tasks_per_framework: count(loaded, "max_completed_tasks_per_framework"),
+            max_unreachable_tasks_per_framework: count(
+                loaded,
+                "max_unreachable_tasks_per_framework",
+            ),
+            max_operator_event_stream_subscribers: count(
+                loaded,
+                "max_operator_event_stream_subscribers",
+            ),
+            logging: LoggingFlags::from(loaded),
+            effective: loaded.effective(),
+        })
+    }
+
+    /// The address that others are told.
+    pub fn reachable_ip(&self) -> Ipv4Addr {
+        network::reachable(self.advertise_ip, self.ip)
+    }
+
+    /// The host name that others are told. May ask the resolver, so it blocks.
+    pub fn host_name(&self) -> String {
+        network::published(
+            self.hostname.as_deref(),
+            self.hostname_lookup,
+            self.reachable_ip(),
+        )
+    }
+}
