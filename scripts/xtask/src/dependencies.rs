@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::metadata::Package;
 
-/// Licences that let us ship under Apache-2.0.
+/// Licences that let us ship under Apache-2.0. MPL-2.0 asks for the source of its own files,
+/// which we use as they are in the registry.
 const LICENCES: &[&str] = &[
     "0BSD",
     "Apache-2.0",
@@ -16,6 +17,7 @@ const LICENCES: &[&str] = &[
     "ISC",
     "MIT",
     "MIT-0",
+    "MPL-2.0+",
     "Unicode-3.0",
     "Unlicense",
     "Zlib",
@@ -26,6 +28,7 @@ const LICENCES: &[&str] = &[
 const KNOWN_DUPLICATES: &[&str] = &[
     "base64",    // hyper-util is ahead of bollard
     "hashbrown", // tokio-util stays behind indexmap
+    "rand_core", // imbl's generator is ahead of rand
     "syn",       // async-trait is ahead of the other procedural macros; no part of the binaries
 ];
 

@@ -9,6 +9,7 @@
 mod bad_tasks;
 mod cli;
 mod command_tasks;
+mod coverage;
 mod docker_images;
 mod docker_tasks;
 mod engine_tap;
