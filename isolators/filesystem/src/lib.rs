@@ -1,1 +1,10 @@
-//! Isolators on file systems and disk use.
+//! The isolators of the `filesystem/*` family, a file each.
+
+#![forbid(unsafe_code)]
+
+mod linux;
+mod posix;
+mod volume;
+
+pub use linux::LinuxFilesystem;
+pub use posix::PosixFilesystem;

@@ -76,7 +76,9 @@ impl Cgroup {
 
     /// The cgroup `name` beneath. `name` is one of ours, without `/`, or a relative path.
     pub fn child(&self, name: impl AsRef<Path>) -> Self {
-        Self { path: self.path.join(name) }
+        Self {
+            path: self.path.join(name),
+        }
     }
 
     /// Path of one of its files.
@@ -98,7 +100,9 @@ impl Cgroup {
                 if self.processes()?.is_empty() {
                     Ok(Created::Existed)
                 } else {
-                    Err(CgroupError::InUse { path: self.path.clone() })
+                    Err(CgroupError::InUse {
+                        path: self.path.clone(),
+                    })
                 }
             }
             Err(source) => Err(self.error("create", &self.path, source)),
@@ -183,7 +187,9 @@ impl Cgroup {
     /// A file that holds one number.
     pub fn read_u64(&self, file: &str) -> Result<u64, CgroupError> {
         let text = self.read(file)?;
-        text.trim().parse().map_err(|_| self.parse_error(file, &text, "a number"))
+        text.trim()
+            .parse()
+            .map_err(|_| self.parse_error(file, &text, "a number"))
     }
 
     /// A file that holds a number or `max`; `None` is `max`.
@@ -206,7 +212,10 @@ impl Cgroup {
     /// Pids in this cgroup (not in those beneath), as seen from here.
     pub fn processes(&self) -> Result<Vec<u32>, CgroupError> {
         match self.read("cgroup.procs") {
-            Ok(text) => Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect()),
+            Ok(text) => Ok(text
+                .lines()
+                .filter_map(|line| line.trim().parse().ok())
+                .collect()),
             Err(CgroupError::Io { source, .. })
                 if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) =>
             {
@@ -230,13 +239,21 @@ impl Cgroup {
     }
 
     fn error(&self, action: &str, path: &Path, source: io::Error) -> CgroupError {
-        CgroupError::Io { action: action.to_owned(), path: path.to_owned(), source }
+        CgroupError::Io {
+            action: action.to_owned(),
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// For callers that read a file's text themselves.
     pub fn parse_error(&self, file: &str, text: &str, expected: &'static str) -> CgroupError {
         let text = text.trim().chars().take(80).collect();
-        CgroupError::Parse { path: self.file(file), text, expected }
+        CgroupError::Parse {
+            path: self.file(file),
+            text,
+            expected,
+        }
     }
 }
 
@@ -261,12 +278,23 @@ mod tests {
         assert_eq!(cgroup.read_max("memory.max").unwrap(), None);
         cgroup.write("memory.max", "4096\n").unwrap();
         assert_eq!(cgroup.read_max("memory.max").unwrap(), Some(4096));
-        cgroup.write("memory.events", "oom 1\noom_kill 2\n").unwrap();
-        assert_eq!(cgroup.read_key("memory.events", "oom_kill").unwrap(), Some(2));
-        assert_eq!(cgroup.read_key("memory.events", "oom_group_kill").unwrap(), None);
+        cgroup
+            .write("memory.events", "oom 1\noom_kill 2\n")
+            .unwrap();
+        assert_eq!(
+            cgroup.read_key("memory.events", "oom_kill").unwrap(),
+            Some(2)
+        );
+        assert_eq!(
+            cgroup.read_key("memory.events", "oom_group_kill").unwrap(),
+            None
+        );
         cgroup.write("cpu.shares", "many").unwrap();
         let error = cgroup.read_u64("cpu.shares").unwrap_err().to_string();
-        assert!(error.ends_with("c/cpu.shares holds `many`, not a number"), "{error}");
+        assert!(
+            error.ends_with("c/cpu.shares holds `many`, not a number"),
+            "{error}"
+        );
     }
 
     #[test]

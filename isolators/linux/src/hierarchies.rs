@@ -43,7 +43,11 @@ impl Hierarchies {
 
     /// As `detect`, over a mount table at hand.
     pub fn from_mounts(mounts: &[MountPoint], base: &Path) -> Self {
-        let mut found = Self { base: base.to_owned(), v1: BTreeMap::new(), v2: None };
+        let mut found = Self {
+            base: base.to_owned(),
+            v1: BTreeMap::new(),
+            v2: None,
+        };
         for mount in mounts {
             match mount.fstype.as_str() {
                 "cgroup2" if mount.target == base => found.v2 = Some(mount.target.clone()),
@@ -65,7 +69,11 @@ impl Hierarchies {
 
     /// Whether containers are limited through v1 or v2.
     pub fn version(&self) -> CgroupVersion {
-        if self.v2.is_some() { CgroupVersion::V2 } else { CgroupVersion::V1 }
+        if self.v2.is_some() {
+            CgroupVersion::V2
+        } else {
+            CgroupVersion::V1
+        }
     }
 
     /// Where `controller` is: its own mount on v1, the one tree on v2, where the controller must be
@@ -182,7 +190,9 @@ mod tests {
         let root = host.prepare_root("memory", "a/b", &["memory"]).unwrap();
         assert_eq!(root.path(), base.join("a/b"));
         for level in ["", "a", "a/b"] {
-            let text = Cgroup::at(base.join(level)).read("cgroup.subtree_control").unwrap();
+            let text = Cgroup::at(base.join(level))
+                .read("cgroup.subtree_control")
+                .unwrap();
             assert_eq!(text, "+memory", "at `{level}`");
         }
         let error = host.controller("io").unwrap_err().to_string();

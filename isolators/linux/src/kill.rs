@@ -56,7 +56,11 @@ fn kill_all(cgroup: &Cgroup) -> Result<Left, CgroupError> {
     for pid in &pids {
         send_raw(*pid, Signal::SIGKILL);
     }
-    Ok(if pids.is_empty() { Left::Nothing } else { Left::Processes(pids.len()) })
+    Ok(if pids.is_empty() {
+        Left::Nothing
+    } else {
+        Left::Processes(pids.len())
+    })
 }
 
 fn send_raw(pid: u32, signal: Signal) {

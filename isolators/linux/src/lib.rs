@@ -2,7 +2,10 @@
 //!
 //! Everything here blocks at most for as long as the kernel needs (microseconds), takes its
 //! roots as arguments so that a test can hand it a directory, and depends on no runtime.
-#![expect(unsafe_code, reason = "the one library that may: each use argues its case")]
+#![expect(
+    unsafe_code,
+    reason = "the one library that may: each use argues its case"
+)]
 
 pub mod cgroup;
 pub mod hierarchies;
@@ -14,6 +17,8 @@ pub mod pidfd;
 pub mod process;
 pub mod signals;
 pub mod spawn;
+#[cfg(feature = "tokio")]
+pub mod wait;
 
 pub use cgroup::{Cgroup, CgroupError, Created};
 pub use hierarchies::{CgroupVersion, Hierarchies};

@@ -4,6 +4,7 @@ use std::{
     fs::File,
     io,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd},
+    sync::Arc,
 };
 
 use nix::sys::{
@@ -14,8 +15,8 @@ use nix::sys::{
 use crate::cgroup::{Cgroup, CgroupError};
 
 /// A counter of the kernel's: readable when something has happened since it was last taken.
-#[derive(Debug)]
-pub struct Events(EventFd);
+#[derive(Debug, Clone)]
+pub struct Events(Arc<EventFd>);
 
 impl Events {
     /// Out of memory in a v1 memory cgroup: `memory.oom_control` through `cgroup.event_control`,
@@ -39,9 +40,13 @@ impl Events {
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let event = EventFd::from_value_and_flags(0, flags).map_err(|e| failed(e.into()))?;
         let watched = File::open(memory.file(file)).map_err(failed)?;
-        let line = format!("{} {} {argument}", event.as_fd().as_raw_fd(), watched.as_raw_fd());
+        let line = format!(
+            "{} {} {argument}",
+            event.as_fd().as_raw_fd(),
+            watched.as_raw_fd()
+        );
         memory.write("cgroup.event_control", line.trim_end())?;
-        Ok(Self(event))
+        Ok(Self(Arc::new(event)))
     }
 
     /// How often it has happened since the last call. Does not block.
@@ -110,7 +115,10 @@ mod tests {
         cgroup.write("memory.events", "oom_kill 0\n").unwrap();
         let changes = Changes::of(&cgroup, "memory.events").unwrap();
         cgroup.write("memory.events", "oom_kill 1\n").unwrap();
-        let mut fds = [nix::poll::PollFd::new(changes.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let mut fds = [nix::poll::PollFd::new(
+            changes.as_fd(),
+            nix::poll::PollFlags::POLLIN,
+        )];
         assert_eq!(nix::poll::poll(&mut fds, 5000u16).unwrap(), 1);
         changes.clear();
         assert_eq!(nix::poll::poll(&mut fds, 0u16).unwrap(), 0);

@@ -27,12 +27,18 @@ pub fn parse(text: &str) -> Vec<MountPoint> {
 
 /// The mounts of this process. Errs when /proc is not mounted.
 pub fn read() -> std::io::Result<Vec<MountPoint>> {
-    Ok(parse(&String::from_utf8_lossy(&std::fs::read("/proc/self/mountinfo")?)))
+    Ok(parse(&String::from_utf8_lossy(&std::fs::read(
+        "/proc/self/mountinfo",
+    )?)))
 }
 
 /// Targets at or beneath `dir`, deepest last.
 pub fn beneath(mounts: &[MountPoint], dir: &Path) -> Vec<PathBuf> {
-    mounts.iter().filter(|mount| mount.target.starts_with(dir)).map(|m| m.target.clone()).collect()
+    mounts
+        .iter()
+        .filter(|mount| mount.target.starts_with(dir))
+        .map(|m| m.target.clone())
+        .collect()
 }
 
 fn parse_line(line: &str) -> Option<MountPoint> {

@@ -37,13 +37,19 @@ impl PidFd {
                 0,
             )
         };
-        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if result < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the process has ended. Does not block.
     pub fn has_ended(&self) -> bool {
-        let mut fds =
-            [nix::poll::PollFd::new(self.0.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let mut fds = [nix::poll::PollFd::new(
+            self.0.as_fd(),
+            nix::poll::PollFlags::POLLIN,
+        )];
         matches!(nix::poll::poll(&mut fds, nix::poll::PollTimeout::ZERO), Ok(n) if n > 0)
     }
 
@@ -51,8 +57,10 @@ impl PidFd {
     /// Does not block.
     pub fn reap(&self) {
         // ECHILD: another process is its parent, and reaps it.
-        let _not_ours =
-            waitid(Id::PIDFd(self.0.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG);
+        let _not_ours = waitid(
+            Id::PIDFd(self.0.as_fd()),
+            WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG,
+        );
     }
 }
 
@@ -74,11 +82,17 @@ mod tests {
 
     #[test]
     fn a_pidfd_tells_the_end_and_reaps() {
-        let child = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        let child = std::process::Command::new("/bin/sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
         let fd = PidFd::open(child.id()).unwrap();
         assert!(!fd.has_ended());
         fd.signal(libc::SIGKILL).unwrap();
-        let mut fds = [nix::poll::PollFd::new(fd.as_fd(), nix::poll::PollFlags::POLLIN)];
+        let mut fds = [nix::poll::PollFd::new(
+            fd.as_fd(),
+            nix::poll::PollFlags::POLLIN,
+        )];
         assert_eq!(nix::poll::poll(&mut fds, 5000u16).unwrap(), 1);
         assert!(fd.has_ended());
         fd.reap();

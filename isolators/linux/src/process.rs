@@ -18,7 +18,11 @@ pub struct ProcessKey {
 impl ProcessKey {
     /// The process that has this pid now.
     pub fn of(pid: u32) -> io::Result<Self> {
-        Ok(Self { pid, start_time: start_time(pid)?, boot_id: boot_id()?.to_owned() })
+        Ok(Self {
+            pid,
+            start_time: start_time(pid)?,
+            boot_id: boot_id()?.to_owned(),
+        })
     }
 
     /// A descriptor for exactly this process; `None`: it has gone.
@@ -58,10 +62,17 @@ impl std::str::FromStr for ProcessKey {
             let pid = lines.next()?.trim().parse().ok()?;
             let start_time = lines.next()?.trim().parse().ok()?;
             let boot_id = lines.next()?.trim().to_owned();
-            Some(Self { pid, start_time, boot_id })
+            Some(Self {
+                pid,
+                start_time,
+                boot_id,
+            })
         })();
         parsed.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::InvalidData, "not a pid, a start time and a boot id")
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "not a pid, a start time and a boot id",
+            )
         })
     }
 }
@@ -82,7 +93,9 @@ pub fn boot_id() -> io::Result<&'static str> {
     if let Some(id) = BOOT_ID.get() {
         return Ok(id);
     }
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned();
     Ok(BOOT_ID.get_or_init(|| id))
 }
 
@@ -107,10 +120,17 @@ pub fn tree(pid: u32) -> Vec<u32> {
     let mut next = 0;
     while let Some(&pid) = found.get(next) {
         next += 1;
-        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { continue };
+        let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+            continue;
+        };
         for thread in threads.flatten() {
-            let Ok(text) = fs::read_to_string(thread.path().join("children")) else { continue };
-            found.extend(text.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
+            let Ok(text) = fs::read_to_string(thread.path().join("children")) else {
+                continue;
+            };
+            found.extend(
+                text.split_whitespace()
+                    .filter_map(|child| child.parse::<u32>().ok()),
+            );
         }
     }
     found
@@ -125,16 +145,25 @@ mod tests {
         let own = ProcessKey::of(std::process::id()).unwrap();
         assert_eq!(own.to_string().parse::<ProcessKey>().unwrap(), own);
         assert!(own.open().unwrap().is_some());
-        let reused = ProcessKey { start_time: own.start_time + 1, ..own.clone() };
+        let reused = ProcessKey {
+            start_time: own.start_time + 1,
+            ..own.clone()
+        };
         assert!(reused.open().unwrap().is_none());
-        let earlier_boot = ProcessKey { boot_id: "x".to_owned(), ..own };
+        let earlier_boot = ProcessKey {
+            boot_id: "x".to_owned(),
+            ..own
+        };
         assert!(earlier_boot.open().unwrap().is_none());
         assert!("".parse::<ProcessKey>().is_err());
     }
 
     #[test]
     fn the_tree_has_children() {
-        let mut child = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
+        let mut child = std::process::Command::new("/bin/sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
         let tree = tree(std::process::id());
         child.kill().unwrap();
         child.wait().unwrap();

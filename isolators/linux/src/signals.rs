@@ -1,6 +1,8 @@
 //! Signal dispositions and masks between fork and exec.
 
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
+};
 
 /// Blocks every signal that can be blocked in this thread: it then ends by SIGKILL alone.
 pub fn block_all() -> std::io::Result<()> {

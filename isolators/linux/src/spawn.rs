@@ -74,10 +74,17 @@ pub enum Forked {
 pub fn fork(flags: CloneFlags) -> io::Result<Forked> {
     // A directory has two links, and one more for each directory in it.
     if fs::metadata("/proc/self/task")?.nlink() != 3 {
-        return Err(io::Error::new(io::ErrorKind::ResourceBusy, "this process has several threads"));
+        return Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "this process has several threads",
+        ));
     }
     // With CLONE_PARENT the kernel wants no exit signal here and takes over the caller's own.
-    let exit_signal = if flags.contains(CloneFlags::PARENT) { 0 } else { libc::SIGCHLD as u64 };
+    let exit_signal = if flags.contains(CloneFlags::PARENT) {
+        0
+    } else {
+        libc::SIGCHLD as u64
+    };
     // SAFETY: clone_args is integers only, for which all zeroes is a valid value.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
     args.flags = flags.bits();
@@ -86,7 +93,11 @@ pub fn fork(flags: CloneFlags) -> io::Result<Forked> {
     // means that), as with fork(2), and there is no other thread whose locks it could inherit
     // (checked above). `args` outlives the call and its size is given.
     let result = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut args, std::mem::size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut args,
+            std::mem::size_of::<libc::clone_args>(),
+        )
     };
     match result {
         0 => Ok(Forked::Child),
@@ -141,8 +152,19 @@ pub fn close_others_on_exec() -> io::Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_ulong = 4;
     // SAFETY: integers go in; a flag is set on descriptors, none is closed, so no owner of one is
     // left with a number that means something else.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3,
+            libc::c_uint::MAX,
+            CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Turns this process into `program`. Only comes back with the reason why not. A name without `/`
@@ -179,7 +201,11 @@ pub fn exec(program: &str, argv: &[CString], environment: &[CString], path: &str
 pub fn raise_oom_score(value: i32) -> io::Result<()> {
     let file = Path::new("/proc/self/oom_score_adj");
     let now = fs::read_to_string(file)?.trim().parse::<i32>().unwrap_or(0);
-    if value > now { fs::write(file, value.min(1000).to_string()) } else { Ok(()) }
+    if value > now {
+        fs::write(file, value.min(1000).to_string())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -189,7 +215,10 @@ mod tests {
     #[test]
     fn a_process_with_threads_must_not_fork() {
         // The test harness runs tests in threads beside its main one.
-        let error = std::thread::spawn(|| fork(CloneFlags::NONE)).join().unwrap().unwrap_err();
+        let error = std::thread::spawn(|| fork(CloneFlags::NONE))
+            .join()
+            .unwrap()
+            .unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
     }
 

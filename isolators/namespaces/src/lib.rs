@@ -1,1 +1,7 @@
-//! Isolators on kernel namespaces.
+//! The isolators of the `namespaces/*` family, a file each.
+
+#![forbid(unsafe_code)]
+
+mod pid;
+
+pub use pid::PidIsolator;

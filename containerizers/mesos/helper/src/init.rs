@@ -109,8 +109,12 @@ fn remember_self(runtime_dir: &Path) -> io::Result<u32> {
     let host_pid = process::own_pid_in_proc()?;
     let key = ProcessKey::of(host_pid)?;
     let temporary = runtime_dir.join("pid.new");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
     file.write_all(key.to_string().as_bytes())?;
     fs::rename(temporary, runtime_dir.join(PID))?;
     Ok(host_pid)
@@ -146,6 +150,10 @@ fn is(pid: Pid, task: u32) -> bool {
 
 /// As a shell would: 128 + signal for a signal.
 fn exit_like(raw: i32) -> ExitCode {
-    let code = if raw & 0x7f == 0 { raw >> 8 } else { 128 + (raw & 0x7f) };
+    let code = if raw & 0x7f == 0 {
+        raw >> 8
+    } else {
+        128 + (raw & 0x7f)
+    };
     ExitCode::from(u8::try_from(code & 0xff).unwrap_or(u8::MAX))
 }

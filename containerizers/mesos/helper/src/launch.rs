@@ -1,6 +1,10 @@
 //! What a container shall be, in a form that a program without any parser library reads.
 
-use std::{ffi::OsString, os::unix::ffi::{OsStrExt as _, OsStringExt as _}, path::PathBuf};
+use std::{
+    ffi::OsString,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::PathBuf,
+};
 
 /// First bytes of the file; the last is the version.
 const MAGIC: &[u8; 8] = b"mclaunch";
@@ -61,26 +65,40 @@ impl Launch {
         let mut to = Vec::with_capacity(2048);
         to.extend_from_slice(MAGIC);
         put_u64(&mut to, self.namespaces);
-        put_list(&mut to, &self.join_cgroups, |to, path| put(to, path.as_os_str().as_bytes()));
+        put_list(&mut to, &self.join_cgroups, |to, path| {
+            put(to, path.as_os_str().as_bytes())
+        });
         put_list(&mut to, &self.mounts, |to, mount| {
-            put_option(to, mount.source.as_ref(), |to, path| put(to, path.as_os_str().as_bytes()));
+            put_option(to, mount.source.as_ref(), |to, path| {
+                put(to, path.as_os_str().as_bytes())
+            });
             put(to, mount.target.as_os_str().as_bytes());
-            put_option(to, mount.fstype.as_ref(), |to, text| put(to, text.as_bytes()));
+            put_option(to, mount.fstype.as_ref(), |to, text| {
+                put(to, text.as_bytes())
+            });
             put_u64(to, mount.flags);
-            put_option(to, mount.options.as_ref(), |to, text| put(to, text.as_bytes()));
+            put_option(to, mount.options.as_ref(), |to, text| {
+                put(to, text.as_bytes())
+            });
         });
         put(&mut to, self.sandbox.as_os_str().as_bytes());
-        put_option(&mut to, self.credentials.as_ref(), |to, (uid, gid, groups)| {
-            put_u32(to, *uid);
-            put_u32(to, *gid);
-            put_list(to, groups, |to, group| put_u32(to, *group));
-        });
+        put_option(
+            &mut to,
+            self.credentials.as_ref(),
+            |to, (uid, gid, groups)| {
+                put_u32(to, *uid);
+                put_u32(to, *gid);
+                put_list(to, groups, |to, group| put_u32(to, *group));
+            },
+        );
         put_option(&mut to, self.oom_score_adj.as_ref(), |to, score| {
             to.extend_from_slice(&score.to_le_bytes());
         });
         put(&mut to, self.program.as_bytes());
         put_list(&mut to, &self.argv, |to, text| put(to, text.as_bytes()));
-        put_list(&mut to, &self.environment, |to, text| put(to, text.as_bytes()));
+        put_list(&mut to, &self.environment, |to, text| {
+            put(to, text.as_bytes())
+        });
         to
     }
 
@@ -103,15 +121,18 @@ impl Launch {
                 })
             })?,
             sandbox: from.path()?,
-            credentials: from.option(|from| {
-                Ok((from.u32()?, from.u32()?, from.list(Reader::u32)?))
-            })?,
+            credentials: from
+                .option(|from| Ok((from.u32()?, from.u32()?, from.list(Reader::u32)?)))?,
             oom_score_adj: from.option(|from| Ok(i32::from_le_bytes(from.array()?)))?,
             program: from.os()?,
             argv: from.list(Reader::os)?,
             environment: from.list(Reader::os)?,
         };
-        if from.0.is_empty() { Ok(launch) } else { Err(DecodeError) }
+        if from.0.is_empty() {
+            Ok(launch)
+        } else {
+            Err(DecodeError)
+        }
     }
 }
 
@@ -233,17 +254,19 @@ mod tests {
             any::<Option<i32>>(),
             proptest::collection::vec(name(), 0..5),
         )
-            .prop_map(|(namespaces, mounts, credentials, oom_score_adj, names)| Launch {
-                namespaces,
-                join_cgroups: names.iter().map(PathBuf::from).collect(),
-                mounts,
-                sandbox: names.iter().collect(),
-                credentials,
-                oom_score_adj,
-                program: names.first().cloned().unwrap_or_default(),
-                argv: names.clone(),
-                environment: names,
-            })
+            .prop_map(
+                |(namespaces, mounts, credentials, oom_score_adj, names)| Launch {
+                    namespaces,
+                    join_cgroups: names.iter().map(PathBuf::from).collect(),
+                    mounts,
+                    sandbox: names.iter().collect(),
+                    credentials,
+                    oom_score_adj,
+                    program: names.first().cloned().unwrap_or_default(),
+                    argv: names.clone(),
+                    environment: names,
+                },
+            )
     }
 
     proptest! {

@@ -29,7 +29,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next() {
         Some(argument) if argument == "--version" => {
-            print!("{}", concat!("mesos-containerizer ", env!("CARGO_PKG_VERSION"), "\n"));
+            print!(
+                "{}",
+                concat!("mesos-containerizer ", env!("CARGO_PKG_VERSION"), "\n")
+            );
             ExitCode::SUCCESS
         }
         Some(argument) if argument == "--help" => {

@@ -42,9 +42,11 @@ mod tests {
 
     #[test]
     fn lines_are_read_as_written() {
-        for report in
-            [Report::Forked(7), Report::Ready(4_000_000), Report::Failed("no such user".to_owned())]
-        {
+        for report in [
+            Report::Forked(7),
+            Report::Ready(4_000_000),
+            Report::Failed("no such user".to_owned()),
+        ] {
             assert_eq!(Report::from_line(report.to_line().trim_end()), Some(report));
         }
         assert_eq!(Report::from_line("R x"), None);

@@ -34,7 +34,9 @@ pub fn run(launch: &Launch, mut agent: UnixStream, host_pid: u32) -> ExitCode {
         }
     };
     let mut byte = [0];
-    if agent.write_all(Report::Ready(host_pid).to_line().as_bytes()).is_err()
+    if agent
+        .write_all(Report::Ready(host_pid).to_line().as_bytes())
+        .is_err()
         || !matches!(agent.read(&mut byte), Ok(1))
         || byte != [RELEASE]
     {
@@ -77,7 +79,10 @@ fn get_ready(launch: &Launch) -> Result<Ready, String> {
     let say = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
     unistd::setsid().map_err(|error| say("cannot make a session", &error))?;
     unistd::chdir(&launch.sandbox).map_err(|error| {
-        format!("cannot enter the sandbox {}: {error}", launch.sandbox.display())
+        format!(
+            "cannot enter the sandbox {}: {error}",
+            launch.sandbox.display()
+        )
     })?;
     let stdout = open_output(launch, "stdout")?;
     let stderr = open_output(launch, "stderr")?;
@@ -86,15 +91,24 @@ fn get_ready(launch: &Launch) -> Result<Ready, String> {
         spawn::raise_oom_score(score).map_err(|error| say("cannot set oom_score_adj", &error))?;
     }
     if let Some((uid, gid, groups)) = &launch.credentials {
-        Credentials { uid: *uid, gid: *gid, groups: groups.clone() }
-            .assume()
-            .map_err(|error| format!("cannot become user {uid}: {error}"))?;
+        Credentials {
+            uid: *uid,
+            gid: *gid,
+            groups: groups.clone(),
+        }
+        .assume()
+        .map_err(|error| format!("cannot become user {uid}: {error}"))?;
     }
     unistd::dup2_stdin(&null).map_err(|error| say("cannot set standard input", &error))?;
     unistd::dup2_stdout(&stdout).map_err(|error| say("cannot set standard output", &error))?;
     unistd::dup2_stderr(&stderr).map_err(|error| say("cannot set standard error", &error))?;
     signals::reset_all().map_err(|error| say("cannot reset signals", &error))?;
-    Ok(Ready { program, argv, environment, path })
+    Ok(Ready {
+        program,
+        argv,
+        environment,
+        path,
+    })
 }
 
 /// Appends, because the fetcher and earlier helpers may have written there; follows no link that a
@@ -118,8 +132,6 @@ fn open_output(launch: &Launch, name: &str) -> Result<File, String> {
 fn c_strings(texts: &[OsString], what: &str) -> Result<Vec<CString>, String> {
     texts
         .iter()
-        .map(|text| {
-            CString::new(text.as_bytes()).map_err(|_| format!("{what} holds a zero byte"))
-        })
+        .map(|text| CString::new(text.as_bytes()).map_err(|_| format!("{what} holds a zero byte")))
         .collect()
 }
