@@ -1,1 +1,30 @@
-//! Hierarchical dominant-resource fairness, without I/O.
+//! Hierarchical dominant-resource fairness, without I/O and without a clock.
+//!
+//! The master's single writer tells an [`Allocator`] what happens, and asks it whom to offer what.
+//! Time is the time since a moment of the caller's choice. What a run costs depends on the agents
+//! that something happened to, not on the size of the cluster.
+//!
+//! The rules are those of the hierarchical allocator of Apache Mesos 1.11, with one difference:
+//! nothing waits for a regular run. Declined resources go to other frameworks at once, freed ones
+//! to anyone; only what a framework has just declined is kept from it for the allocation interval.
+
+#![forbid(unsafe_code)]
+
+mod agent;
+mod allocator;
+mod error;
+mod filters;
+mod framework;
+mod offers;
+mod options;
+mod roles;
+mod share;
+mod sorter;
+mod table;
+
+pub use allocator::Allocator;
+pub use error::AllocatorError;
+pub use filters::refusal_from_seconds;
+pub use offers::OfferProposal;
+pub use options::{FrameworkSpec, Options, parse_min_allocatable};
+pub use share::Weight;
