@@ -130,7 +130,8 @@ const HTTP: &[Flag] = &[
         Kind::List,
         "How HTTP clients authenticate.",
     )
-    .unset("basic")
+    .default("basic")
+    .optional()
     .restricts(),
     flag(
         "http_credentials",

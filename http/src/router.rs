@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use futures::FutureExt as _;
 use http::{HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 
@@ -364,7 +365,15 @@ impl Service {
             Err(response) => return (response, None),
         };
         tracing::debug!(target: "mesos_http::access", request = ?head, "request");
-        ((route.handler)(Request { head, body }).await, jsonp)
+        let name = head.matched;
+        // A defect in one handler must not cost the other requests of its connection.
+        let handled =
+            std::panic::AssertUnwindSafe((route.handler)(Request { head, body })).catch_unwind();
+        let response = handled.await.unwrap_or_else(|_| {
+            tracing::error!(route = name, "a handler panicked");
+            Response::status_text(StatusCode::INTERNAL_SERVER_ERROR)
+        });
+        (response, jsonp)
     }
 }
 

@@ -1,6 +1,15 @@
 //! Listens on one port for HTTP/1.1, h2c and gRPC.
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use http::{Request, header};
 use hyper::body::Incoming;
@@ -44,7 +53,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Streams at the same time on one HTTP/2 connection.
     pub streams: u32,
-    /// How long data may stay unacknowledged by the peer's kernel before the connection counts as gone.
+    /// How long data may stay untaken by the peer's kernel before the connection counts as gone; also how
+    /// long a client may pause a download.
     pub unacknowledged: Duration,
     /// How long requests under way may go on after the stop.
     pub drain: Duration,
@@ -58,7 +68,7 @@ impl Default for Limits {
             headers: 128,
             header_bytes: 64 * 1024,
             streams: 4096,
-            unacknowledged: Duration::from_secs(60),
+            unacknowledged: Duration::from_secs(300),
             drain: Duration::from_secs(2),
         }
     }
@@ -213,24 +223,25 @@ impl Shared {
         idle: Duration,
         stop: CancellationToken,
     ) {
-        // The protocol is told apart by the first bytes, and that wait has no timeout of its own.
-        tokio::select! {
-            () = stop.cancelled() => return,
-            first = tokio::time::timeout(idle, stream.readable()) => {
-                if !matches!(first, Ok(Ok(()))) {
-                    return;
-                }
-            }
-        }
-        let shared = self.clone();
+        let asked = Arc::new(AtomicBool::new(false));
+        let (shared, seen) = (self.clone(), asked.clone());
         let service = hyper::service::service_fn(move |request| {
+            seen.store(true, Ordering::Relaxed);
             let shared = shared.clone();
             async move { Ok::<_, Infallible>(shared.answer(request, remote).await) }
         });
+        // Until the first bytes tell the protocols apart, no timeout of hyper's runs.
+        let silent = async {
+            tokio::time::sleep(idle).await;
+            if asked.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         let connection = self.builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = silent => return,
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

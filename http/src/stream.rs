@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::mpsc;
 
@@ -65,12 +65,7 @@ impl RecordSender {
     /// The record as it stands on the wire: its length in decimal, a newline, its bytes. Made once, it
     /// can go to many subscribers with [`try_send_framed`](Self::try_send_framed).
     pub fn frame(record: &[u8]) -> Bytes {
-        let prefix = record.len().to_string();
-        let mut framed = BytesMut::with_capacity(prefix.len() + 1 + record.len());
-        framed.extend_from_slice(prefix.as_bytes());
-        framed.extend_from_slice(b"\n");
-        framed.extend_from_slice(record);
-        framed.freeze()
+        mesos_recordio::Encoder::encode(record)
     }
 
     /// Queues one record; never waits.

@@ -49,17 +49,17 @@ async fn operator(demo: Demo, request: Request, dialect: Dialect) -> Response {
         Err(response) => return response,
     };
     let mut answer = v1::agent::Response::default();
-    let filled = (|| -> Result<(), FilesError> {
+    let filled: Result<(), FilesError> = async {
         if let Some(list) = &call.list_files {
-            let entries = demo.files.list(&list.path, None)?;
             answer.set_type(v1::agent::response::Type::ListFiles);
-            let file_infos = entries.iter().map(files::Entry::to_v1).collect();
+            let file_infos = demo.files.list_v1(&list.path, None).await?;
             answer.list_files = Some(v1::agent::response::ListFiles { file_infos });
         } else if let Some(read) = &call.read_file {
             answer.set_type(v1::agent::response::Type::ReadFile);
             let (size, data) = demo
                 .files
-                .read(&read.path, read.offset, read.length, None)?;
+                .read_v1(&read.path, read.offset, read.length, None)
+                .await?;
             answer.read_file = Some(v1::agent::response::ReadFile {
                 size,
                 data: data.to_vec(),
@@ -69,7 +69,8 @@ async fn operator(demo: Demo, request: Request, dialect: Dialect) -> Response {
             answer.get_health = Some(v1::agent::response::GetHealth { healthy: true });
         }
         Ok(())
-    })();
+    }
+    .await;
     match filled {
         Ok(()) => respond(encoding, &answer),
         Err(error) => error.into_response(),
@@ -133,6 +134,9 @@ async fn start(dialect: Dialect, limits: Limits, body_limit: usize) -> Running {
     });
     router.post("/echo", |_, request: Request| async move {
         Response::bytes("text/plain", request.body)
+    });
+    router.get("/panic", |_, request: Request| async move {
+        Response::json(&request.query("x").expect("there is no x"))
     });
     router.get("/stream", |demo: Demo, _| async move {
         let (sender, body) = record_stream(1000, 1 << 20);
@@ -699,6 +703,33 @@ async fn the_stop_ends_streams_and_frees_the_port() {
         .unwrap();
     assert!(sender.is_closed());
     Server::bind(address).await.expect("the port is free again");
+}
+
+#[tokio::test]
+async fn a_panic_costs_one_request() {
+    let demo = demo().await;
+    let two = b"GET /panic HTTP/1.1\r\nHost: x\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let text = String::from_utf8(raw(demo.address, two).await).unwrap();
+    assert!(text.starts_with("HTTP/1.1 500 "), "{text}");
+    assert!(
+        text.contains("500 Internal Server Error.HTTP/1.1 200 OK"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_sends_nothing_is_cut_off() {
+    let limits = Limits {
+        idle: Duration::from_millis(50),
+        ..Limits::default()
+    };
+    let demo = start(Dialect::Master, limits, 1000).await;
+    assert_eq!(raw(demo.address, b"").await, b"");
+    // The beginnings of an HTTP/2 preface and of a request.
+    for half in [b"PRI".as_slice(), b"GET /health HTTP/1.1\r\nHost"] {
+        assert!(!raw(demo.address, half).await.starts_with(b"HTTP/1.1 200"));
+    }
+    assert_eq!(get(demo.address, "/health").await.status, "HTTP/1.1 200 OK");
 }
 
 #[tokio::test]
