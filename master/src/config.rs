@@ -1,6 +1,8 @@
 //! What the master is told: plain values, checked by whoever fills them in.
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::{BTreeSet, HashMap}, net::SocketAddr, path::PathBuf, time::Duration};
 
+use mesos_allocator::Weight;
+use mesos_types::Quantities;
 use mesos_wire::v1::DomainInfo;
 
 /// Where the registry of admitted agents is kept.
@@ -53,6 +55,12 @@ pub struct MasterConfig {
     pub max_unreachable_tasks_per_framework: usize,
     /// `--filter_gpu_resources`
     pub filter_gpu_resources: bool,
+    /// `--min_allocatable_resources`: an offer holds at least one of these.
+    pub min_allocatable: Vec<Quantities>,
+    /// `--fair_sharing_excluded_resource_names`
+    pub fair_sharing_excluded: BTreeSet<String>,
+    /// `--weights`, by role.
+    pub weights: HashMap<String, Weight>,
     /// `--registry_max_agent_count`: unreachable agents remembered, the oldest forgotten first.
     pub registry_max_agent_count: usize,
     /// `--registry_max_agent_age`
@@ -90,6 +98,9 @@ impl Default for MasterConfig {
             max_completed_tasks_per_framework: 1000,
             max_unreachable_tasks_per_framework: 1000,
             filter_gpu_resources: true,
+            min_allocatable: mesos_allocator::Options::default().min_allocatable,
+            fair_sharing_excluded: BTreeSet::new(),
+            weights: HashMap::new(),
             registry_max_agent_count: 102_400,
             registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
             registry_gc_interval: Duration::from_secs(15 * 60),

@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod config;
 pub mod core;
+pub mod counters;
 pub mod registry;
 pub mod state;
 pub mod validation;

@@ -1,6 +1,191 @@
 //! The only code that changes the state: an event goes in, effects come out, nothing is waited for.
+//!
+//! [`Core::handle`] is a function of the state, the time and the event. Whoever owns the core carries
+//! out the effects in order, after it has published the new state ([`Core::publish`]).
 
+mod accept;
+mod agents;
+mod allocation;
+mod calls;
 mod event;
+mod frameworks;
+mod kill;
+mod offers;
+mod reconcile;
+mod records;
+mod registration;
+mod status;
+mod subscribe;
 mod timers;
+mod unreachable;
+mod updates;
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use mesos_http::Authorizer;
+use mesos_types::{AgentId, FrameworkId};
+use mesos_wire::v1::MasterInfo;
 
 pub use event::{AgentHello, Effect, Event, Reply};
+
+use crate::{
+    clock::Now,
+    config::MasterConfig,
+    counters::Counters,
+    registry::Registry,
+    state::{Change, Identity, RecoveredAgent, Snapshot, UnreachableAgent},
+};
+use agents::Liveness;
+use allocation::Allocation;
+use registration::Transitions;
+use timers::{Timer, Timers};
+
+/// Seconds between two HEARTBEAT events of a stream; not configurable in Mesos either.
+pub const HEARTBEAT_SECONDS: u64 = 15;
+
+/// The master's state and what is needed to change it.
+pub struct Core {
+    config: Arc<MasterConfig>,
+    authorizer: Arc<dyn Authorizer>,
+    counters: Arc<Counters>,
+    state: Snapshot,
+    now: Now,
+    effects: Vec<Effect>,
+    changes: Vec<Change>,
+    timers: Timers,
+    allocation: Allocation,
+    /// Open streams and whose they are.
+    streams: HashMap<u64, FrameworkId>,
+    /// Welcomed sessions and whose they are.
+    sessions: HashMap<u64, AgentId>,
+    liveness: HashMap<AgentId, Liveness>,
+    /// Agents by the address of their HTTP API.
+    addresses: HashMap<(String, i32), AgentId>,
+    transitions: Transitions,
+    /// Changes with each subscription; a failover timer of an older one does nothing.
+    epochs: HashMap<FrameworkId, u64>,
+    next: Next,
+}
+
+/// What the next one of each kind is called.
+#[derive(Debug, Default)]
+struct Next {
+    framework: u64,
+    agent: u64,
+    offer: u64,
+    epoch: u64,
+}
+
+impl Core {
+    /// A master that has just become the leader, with the agents of the registry expected back.
+    pub fn new(
+        config: Arc<MasterConfig>,
+        identity: Identity,
+        registry: Registry,
+        authorizer: Arc<dyn Authorizer>,
+        counters: Arc<Counters>,
+        now: Now,
+    ) -> Self {
+        let mut state = Snapshot::new(Arc::new(identity));
+        for (id, info) in registry.agents {
+            state.recovered_agents.insert(id, Arc::new(RecoveredAgent { info: Arc::new(info) }));
+        }
+        for (id, since_nanos) in registry.unreachable {
+            state.unreachable_agents.insert(id, UnreachableAgent { since_nanos });
+        }
+        let mut timers = Timers::default();
+        let start = now.monotonic;
+        if !state.recovered_agents.is_empty() {
+            timers.set(start, config.agent_reregister_timeout, Timer::ReregisterTimeout);
+        }
+        timers.set(start, config.registry_gc_interval, Timer::Prune);
+        Self {
+            allocation: Allocation::new(&config, start),
+            transitions: Transitions::new(registry.gone),
+            config,
+            authorizer,
+            counters,
+            state,
+            now,
+            effects: Vec::new(),
+            changes: Vec::new(),
+            timers,
+            streams: HashMap::new(),
+            sessions: HashMap::new(),
+            liveness: HashMap::new(),
+            addresses: HashMap::new(),
+            epochs: HashMap::new(),
+            next: Next::default(),
+        }
+    }
+
+    /// Takes one event. Timers that are due fire first.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.now = now;
+        while let Some(timer) = self.timers.due(now.monotonic) {
+            self.fire(timer);
+        }
+        match event {
+            Event::Tick => {}
+            Event::Subscribe { request, stream, stream_id, subscribe, principal } => {
+                self.subscribe(request, stream, stream_id, *subscribe, principal);
+            }
+            Event::Call { request, stream_id, principal, call } => {
+                self.call(request, stream_id.as_deref(), principal.as_deref(), *call);
+            }
+            Event::StreamClosed { stream } => self.stream_closed(stream),
+            Event::Teardown { request, framework_id } => self.operator_teardown(request, &framework_id),
+            Event::Hello(hello) => self.hello(*hello),
+            Event::Agent { session, body } => self.agent_message(session, body),
+            Event::SessionClosed { session } => self.session_closed(session),
+            Event::Registered { token } => self.registered(token),
+        }
+        self.set_alarm();
+        std::mem::take(&mut self.effects)
+    }
+
+    /// When [`Event::Tick`] is due at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The state now, and the changes since the last time.
+    pub fn publish(&mut self) -> (Snapshot, Vec<Change>) {
+        let changes = std::mem::take(&mut self.changes);
+        self.state.version += 1;
+        self.state.changes += changes.len() as u64;
+        (self.state.clone(), changes)
+    }
+
+    /// The state now.
+    pub fn state(&self) -> &Snapshot {
+        &self.state
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::Allocate => self.allocate(),
+            Timer::Heartbeat(stream) => self.heartbeat(stream),
+            Timer::FailoverTimeout(framework, epoch) => self.failover_timeout(&framework, epoch),
+            Timer::OfferTimeout(offer) => self.offer_timeout(&offer),
+            Timer::Ping(agent, epoch) => self.ping(&agent, epoch),
+            Timer::ReregisterTimeout => self.reregister_timeout(),
+            Timer::Prune => self.prune(),
+        }
+    }
+
+    fn master_info(&self) -> MasterInfo {
+        self.state.identity.info.clone()
+    }
+
+    fn master_id(&self) -> &str {
+        &self.state.identity.info.id
+    }
+
+    fn reply(&mut self, request: u64, reply: Reply) {
+        self.effects.push(Effect::Reply { request, reply });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,8 +11,6 @@ use mesos_types::{AgentId, FrameworkId, OfferId};
 pub(crate) enum Timer {
     /// Offer what is free.
     Allocate,
-    /// The regular look at everything, each `--allocation_interval`.
-    AllocateAll,
     /// A HEARTBEAT on this stream.
     Heartbeat(u64),
     /// The framework must be back by now, unless it has subscribed since (its epoch has changed).
@@ -66,13 +64,13 @@ mod tests {
         let mut timers = Timers::default();
         timers.set(start, Duration::from_secs(2), Timer::Prune);
         timers.set(start, Duration::from_secs(1), Timer::Allocate);
-        timers.set(start, Duration::from_secs(1), Timer::AllocateAll);
+        timers.set(start, Duration::from_secs(1), Timer::Heartbeat(1));
         timers.set(start, Duration::MAX, Timer::ReregisterTimeout);
         assert_eq!(timers.due(start), None);
         let later = start + Duration::from_secs(1);
         assert_eq!(timers.next(), Some(later));
         assert_eq!(timers.due(later), Some(Timer::Allocate));
-        assert_eq!(timers.due(later), Some(Timer::AllocateAll));
+        assert_eq!(timers.due(later), Some(Timer::Heartbeat(1)));
         assert_eq!(timers.due(later), None);
         assert_eq!(
             timers.due(start + Duration::from_secs(9)),

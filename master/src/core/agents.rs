@@ -1,0 +1,91 @@
+//! An agent in its session: what it says, whether it is alive, and when its session breaks.
+use std::time::Duration;
+
+use mesos_control::v1::{Ping, agent_message, master_message::Body};
+use mesos_types::AgentId;
+
+use super::{Core, Effect, timers::Timer};
+
+/// Whether an agent answers.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Liveness {
+    /// Pings of another epoch are not for it.
+    epoch: u64,
+    /// Intervals in a row without a word.
+    missed: u32,
+    /// Whether it said anything in this interval.
+    heard: bool,
+}
+
+impl Core {
+    pub(super) fn agent_message(&mut self, session: u64, body: agent_message::Body) {
+        let Some(id) = self.sessions.get(&session).cloned() else {
+            tracing::debug!(session, "dropped a message of an agent whose session has ended");
+            return;
+        };
+        if let Some(liveness) = self.liveness.get_mut(&id) {
+            liveness.heard = true;
+        }
+        match body {
+            agent_message::Body::Update(update) => self.status_update(&id, update),
+            agent_message::Body::ExecutorExited(exited) => self.executor_exited(&id, exited),
+            agent_message::Body::ExecutorMessage(message) => self.executor_message(&id, message),
+            agent_message::Body::Unregister(_) => self.unregister(&id),
+            agent_message::Body::Pong(_) | agent_message::Body::Nothing(_) => {}
+            agent_message::Body::Hello(_) | agent_message::Body::Snapshot(_) => {
+                tracing::warn!(agent_id = %id, "an agent introduced itself twice; its session is cut");
+                self.effects.push(Effect::CloseSession { session });
+                self.session_closed(session);
+            }
+        }
+    }
+
+    /// The session broke. The agent keeps its tasks and is expected back; nothing of it is offered.
+    pub(super) fn session_closed(&mut self, session: u64) {
+        self.transitions.drop_session(session);
+        let Some(id) = self.sessions.remove(&session) else { return };
+        let Some(agent) = self.agent_mut(&id) else { return };
+        if agent.session != Some(session) {
+            return;
+        }
+        agent.session = None;
+        tracing::info!(agent_id = %id, "an agent is disconnected");
+        self.allocation.deactivate_agent(&id);
+        self.withdraw_offers_on(&id);
+        // From here on it has the full time to come back.
+        self.watch(&id, false);
+    }
+
+    /// Starts watching an agent anew, with no ping missed. `heard`: it has just spoken.
+    pub(super) fn watch(&mut self, id: &AgentId, heard: bool) {
+        self.next.epoch += 1;
+        let epoch = self.next.epoch;
+        self.liveness.insert(id.clone(), Liveness { epoch, missed: 0, heard });
+        self.set_ping(id, epoch, self.config.agent_ping_timeout);
+    }
+
+    fn set_ping(&mut self, id: &AgentId, epoch: u64, after: Duration) {
+        self.timers.set(self.now.monotonic, after, Timer::Ping(id.clone(), epoch));
+    }
+
+    pub(super) fn ping(&mut self, id: &AgentId, epoch: u64) {
+        let Some(liveness) = self.liveness.get_mut(id).filter(|liveness| liveness.epoch == epoch) else {
+            return;
+        };
+        liveness.missed = if liveness.heard { 0 } else { liveness.missed + 1 };
+        liveness.heard = false;
+        let missed = liveness.missed;
+        if missed >= self.config.max_agent_ping_timeouts {
+            tracing::warn!(agent_id = %id, missed, "an agent does not answer; it is marked unreachable");
+            self.mark_unreachable(id);
+            return;
+        }
+        self.tell(id, Body::Ping(Ping {}));
+        self.set_ping(id, epoch, self.config.agent_ping_timeout);
+    }
+
+    /// Nobody needs to know any more whether it is alive.
+    pub(super) fn unwatch(&mut self, id: &AgentId) {
+        self.liveness.remove(id);
+    }
+}

@@ -1,0 +1,140 @@
+//! The allocator as the core uses it: records in, allotments out, clocks matched.
+use std::time::{Duration, Instant};
+
+use mesos_allocator::{Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options, refusal_from_seconds};
+use mesos_types::{AgentId, FrameworkId, Resources};
+use mesos_wire::v1::Filters;
+
+use crate::{
+    config::MasterConfig,
+    state::{Agent, Framework},
+};
+
+/// The allocator and when it wants to be asked.
+pub(super) struct Allocation {
+    allocator: Allocator,
+    /// Where its time begins.
+    start: Instant,
+    /// When a timer is set to ask it.
+    alarm: Option<Instant>,
+}
+
+impl Allocation {
+    pub(super) fn new(config: &MasterConfig, start: Instant) -> Self {
+        let options = Options {
+            allocation_interval: config.allocation_interval,
+            min_allocatable: config.min_allocatable.clone(),
+            filter_gpu_resources: config.filter_gpu_resources,
+            excluded_from_shares: config.fair_sharing_excluded.clone(),
+            weights: config.weights.clone(),
+        };
+        Self { allocator: Allocator::new(options), start, alarm: None }
+    }
+
+    fn time(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
+    /// How long from now a timer must be set for, unless an earlier one is set.
+    pub(super) fn next_alarm(&mut self, now: Instant, debounce: Duration) -> Option<Duration> {
+        let wanted = self.start + self.allocator.next_wakeup()?;
+        let wanted = wanted.max(now + debounce);
+        if self.alarm.is_some_and(|alarm| alarm <= wanted) {
+            return None;
+        }
+        self.alarm = Some(wanted);
+        Some(wanted - now)
+    }
+
+    pub(super) fn allocate(&mut self, now: Instant) -> Vec<OfferProposal> {
+        self.alarm = None;
+        self.allocator.allocate(self.time(now))
+    }
+
+    pub(super) fn add_framework(&mut self, framework: &Framework) {
+        self.allocator.add_framework(&framework.id, &spec(framework), framework.connected());
+    }
+
+    /// Its filters stay.
+    pub(super) fn update_framework(&mut self, framework: &Framework) {
+        log(self.allocator.update_framework(&framework.id, &spec(framework)));
+    }
+
+    pub(super) fn activate_framework(&mut self, id: &FrameworkId) {
+        log(self.allocator.activate_framework(id));
+    }
+
+    pub(super) fn deactivate_framework(&mut self, id: &FrameworkId) {
+        log(self.allocator.deactivate_framework(id));
+    }
+
+    pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
+        log(self.allocator.remove_framework(id));
+    }
+
+    /// With everything that is charged on it in the record.
+    pub(super) fn add_agent(&mut self, agent: &Agent) {
+        let used: Vec<(FrameworkId, Resources)> =
+            agent.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
+        log(self.allocator.add_agent(&agent.id, &agent.total, &used, agent.active()));
+    }
+
+    /// The agent is back: its total may be another one.
+    pub(super) fn return_agent(&mut self, agent: &Agent) {
+        log(self.allocator.update_agent(&agent.id, &agent.total));
+        log(self.allocator.activate_agent(&agent.id));
+    }
+
+    /// More is held than was offered.
+    pub(super) fn charge(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
+        log(self.allocator.charge(framework, agent, resources));
+    }
+
+    pub(super) fn deactivate_agent(&mut self, id: &AgentId) {
+        log(self.allocator.deactivate_agent(id));
+    }
+
+    pub(super) fn remove_agent(&mut self, id: &AgentId) {
+        log(self.allocator.remove_agent(id));
+    }
+
+    /// `refused`: the framework did not want them, for that long.
+    pub(super) fn recover(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+        refused: Option<Duration>,
+        now: Instant,
+    ) {
+        let now = self.time(now);
+        log(self.allocator.recover(framework, agent, resources, refused, now));
+    }
+
+    pub(super) fn revive(&mut self, id: &FrameworkId, roles: &[String]) {
+        log(self.allocator.revive(id, roles));
+    }
+
+    pub(super) fn suppress(&mut self, id: &FrameworkId, roles: &[String]) {
+        log(self.allocator.suppress(id, roles));
+    }
+}
+
+/// Our books and the allocator's differ: worth a look, no reason to stop.
+fn log(result: Result<(), AllocatorError>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the allocator refused");
+    }
+}
+
+fn spec(framework: &Framework) -> FrameworkSpec {
+    FrameworkSpec {
+        suppressed: (*framework.suppressed_roles).clone(),
+        ..FrameworkSpec::from(&*framework.info)
+    }
+}
+
+/// How long an answer to an offer refuses what it leaves.
+pub(super) fn refusal(filters: Option<&Filters>) -> Duration {
+    refusal_from_seconds(filters.and_then(|filters| filters.refuse_seconds))
+}

@@ -1,0 +1,107 @@
+//! A scheduler's call: who may make it, and which part of the core it goes to.
+use mesos_types::{AgentId, FrameworkId};
+use mesos_wire::v1::scheduler::{Call, call::Type};
+
+use super::{Core, Reply};
+use crate::state::Standing;
+
+impl Core {
+    /// Checks in Mesos's order (`master/http.cpp`, scheduler): framework, principal, connection, stream.
+    pub(super) fn call(
+        &mut self,
+        request: u64,
+        stream_id: Option<&str>,
+        principal: Option<&str>,
+        call: Call,
+    ) {
+        let id = FrameworkId::from(call.framework_id.as_ref().map_or("", |id| id.as_str()));
+        let reply = match self.admit(&id, stream_id, principal) {
+            Ok(()) => self.dispatch(&id, principal, call),
+            Err(refusal) => refusal,
+        };
+        self.reply(request, reply);
+    }
+
+    fn admit(&self, id: &FrameworkId, stream_id: Option<&str>, principal: Option<&str>) -> Result<(), Reply> {
+        let Some(framework) = self.state.frameworks.get(id) else {
+            return Err(Reply::BadRequest("Framework cannot be found".to_owned()));
+        };
+        if let Some(principal) = principal
+            && framework.info.principal() != principal
+        {
+            return Err(Reply::BadRequest(format!(
+                "Authenticated principal '{principal}' does not match principal '{}' set in `FrameworkInfo`",
+                framework.info.principal()
+            )));
+        }
+        let subscription = match &framework.standing {
+            Standing::Subscribed(subscription) => subscription,
+            Standing::Recovered | Standing::Disconnected | Standing::Completed => {
+                return Err(Reply::Forbidden("Framework is not subscribed".to_owned()));
+            }
+        };
+        match stream_id {
+            None => Err(Reply::BadRequest(
+                "All non-subscribe calls should include the 'Mesos-Stream-Id' header".to_owned(),
+            )),
+            Some(given) if given != subscription.id => Err(Reply::BadRequest(format!(
+                "The stream ID '{given}' included in this request didn't match the stream ID currently \
+                 associated with framework ID {id}"
+            ))),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The call is valid in itself (`validation::call`), so its own message is there.
+    fn dispatch(&mut self, id: &FrameworkId, principal: Option<&str>, call: Call) -> Reply {
+        let kind = call.r#type();
+        self.counters.call(kind);
+        match kind {
+            // Answered before it comes here.
+            Type::Subscribe | Type::Unknown => return Reply::NotImplemented,
+            Type::Teardown => self.teardown(id),
+            Type::Accept => self.accept(id, principal, call.accept.unwrap_or_default()),
+            Type::Decline => self.decline(id, &call.decline.unwrap_or_default()),
+            // There is no maintenance schedule, so nobody has an inverse offer to answer.
+            Type::AcceptInverseOffers | Type::DeclineInverseOffers => {
+                tracing::debug!(framework_id = %id, "dropped an answer to inverse offers: there are none");
+            }
+            Type::Revive => self.revive(id, &call.revive.unwrap_or_default().roles),
+            Type::Suppress => self.suppress(id, &call.suppress.unwrap_or_default().roles),
+            Type::Kill => self.kill(id, call.kill.unwrap_or_default()),
+            Type::Shutdown => self.shutdown_executor(id, call.shutdown.unwrap_or_default()),
+            Type::Acknowledge => self.acknowledge(id, call.acknowledge.unwrap_or_default()),
+            Type::AcknowledgeOperationStatus => {
+                // Operations are refused by the master itself, and such updates carry no uuid.
+                tracing::debug!(framework_id = %id, "dropped the acknowledgement of an unknown operation");
+            }
+            Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default().tasks),
+            Type::ReconcileOperations => {
+                self.reconcile_operations(id, &call.reconcile_operations.unwrap_or_default().operations);
+            }
+            Type::Message => self.message(id, call.message.unwrap_or_default()),
+            Type::Request => {
+                tracing::debug!(framework_id = %id, "passed over a request for resources: offers follow fairness");
+            }
+            Type::UpdateFramework => {
+                return self.update_framework(id, call.update_framework.unwrap_or_default());
+            }
+        }
+        Reply::Accepted
+    }
+
+    /// Best effort, as in Mesos: nobody is told when it cannot be delivered.
+    fn message(&mut self, id: &FrameworkId, message: mesos_wire::v1::scheduler::call::Message) {
+        let agent = AgentId::from(message.agent_id.as_str());
+        let body = mesos_control::v1::FrameworkMessage {
+            framework_id: Some(id.into()),
+            executor_id: Some(message.executor_id),
+            data: message.data,
+        };
+        let sent = self.tell(&agent, mesos_control::v1::master_message::Body::FrameworkMessage(body));
+        self.counters.framework_message(sent);
+        if !sent {
+            tracing::warn!(framework_id = %id, agent_id = %agent, "dropped a message to an executor: its agent is not connected");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Offers: made of what the allocator gives out, answered, taken back.
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use mesos_allocator::OfferProposal;
+use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
+use mesos_wire::v1::{self, resource::AllocationInfo, scheduler::call};
+
+use super::{
+    Core,
+    allocation::refusal,
+    event::events,
+    timers::Timer,
+};
+use crate::state::{Agent, Framework, Offer};
+
+/// Never offered: the agent keeps it for itself.
+const HIDDEN: &str = "ephemeral_ports";
+
+impl Core {
+    /// Sets a timer when the allocator has something to do. What happens within the debounce makes one run.
+    pub(super) fn set_alarm(&mut self) {
+        let now = self.now.monotonic;
+        if let Some(after) = self.allocation.next_alarm(now, self.config.allocation_debounce) {
+            self.timers.set(now, after, Timer::Allocate);
+        }
+    }
+
+    /// Gives resources to the allocator. `refused`: the framework did not want them for that long.
+    pub(super) fn free(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+        refused: Option<Duration>,
+    ) {
+        self.allocation.recover(framework, agent, resources, refused, self.now.monotonic);
+    }
+
+    pub(super) fn allocate(&mut self) {
+        let mut sent: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
+        for allotment in self.allocation.allocate(self.now.monotonic) {
+            let state = &self.state;
+            let framework = state.frameworks.get(&allotment.framework).filter(|framework| framework.connected());
+            let agent = state.agents.get(&allotment.agent).filter(|agent| agent.active());
+            let (Some(framework), Some(agent)) = (framework.cloned(), agent.cloned()) else {
+                tracing::error!(?allotment, "the allocator gave to or of somebody who is not there");
+                self.allocation.recover(
+                    &allotment.framework,
+                    &allotment.agent,
+                    &allotment.resources,
+                    None,
+                    self.now.monotonic,
+                );
+                continue;
+            };
+            let offer = self.make_offer(&framework, &agent, allotment);
+            sent.entry(framework.id.clone()).or_default().push(as_sent(&offer, &framework));
+            if let Some(timeout) = self.config.offer_timeout {
+                self.timers.set(self.now.monotonic, timeout, Timer::OfferTimeout(offer.id.clone()));
+            }
+            if let Some(framework) = self.framework_mut(&offer.framework_id) {
+                framework.offered += &offer.resources;
+                framework.offers.insert(offer.id.clone());
+            }
+            if let Some(agent) = self.agent_mut(&offer.agent_id) {
+                agent.offered += &offer.resources;
+                agent.offers.insert(offer.id.clone());
+            }
+            self.state.offers.insert(offer.id.clone(), Arc::new(offer));
+        }
+        for (framework, offers) in sent {
+            self.counters.offers(offers.len());
+            self.send(&framework, events::offers(offers));
+        }
+    }
+
+    fn make_offer(&mut self, framework: &Framework, agent: &Agent, allotment: OfferProposal) -> Offer {
+        let id = OfferId::from(format!("{}-O{}", self.master_id(), self.next.offer));
+        self.next.offer += 1;
+        let shown = allotment.resources.filter(|resource| &*resource.name != HIDDEN);
+        let wire = v1::Offer {
+            id: (&id).into(),
+            framework_id: (&framework.id).into(),
+            agent_id: (&agent.id).into(),
+            hostname: agent.info.hostname.clone(),
+            url: Some(url_of(agent)),
+            domain: agent.info.domain.clone(),
+            resources: shown.to_wire(Format::PostRefinement),
+            attributes: agent.info.attributes.clone(),
+            executor_ids: agent
+                .executors
+                .keys()
+                .filter(|(owner, _)| *owner == framework.id)
+                .map(|(_, executor)| executor.into())
+                .collect(),
+            unavailability: None,
+            allocation_info: Some(AllocationInfo { role: Some(allotment.role.to_string()) }),
+        };
+        Offer {
+            id,
+            framework_id: framework.id.clone(),
+            agent_id: agent.id.clone(),
+            wire: Arc::new(wire),
+            resources: allotment.resources,
+            role: allotment.role.to_string(),
+            made: self.now.seconds(),
+        }
+    }
+
+    /// Takes an offer out of the books; its resources stay charged to the framework in the allocator.
+    pub(super) fn take_offer(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
+        let offer = self.state.offers.remove(id)?;
+        if let Some(framework) = self.framework_mut(&offer.framework_id) {
+            framework.offered -= &offer.resources;
+            framework.offers.remove(id);
+        }
+        if let Some(agent) = self.agent_mut(&offer.agent_id) {
+            agent.offered -= &offer.resources;
+            agent.offers.remove(id);
+        }
+        Some(offer)
+    }
+
+    /// Takes an offer back. `rescind`: its framework is told.
+    pub(super) fn withdraw(&mut self, id: &OfferId, rescind: bool) {
+        let Some(offer) = self.take_offer(id) else { return };
+        self.free(&offer.framework_id, &offer.agent_id, &offer.resources, None);
+        if rescind {
+            self.send(&offer.framework_id, events::rescind(id.into()));
+        }
+    }
+
+    pub(super) fn withdraw_offers_of(&mut self, framework: &FrameworkId, rescind: bool) {
+        let Some(framework) = self.state.frameworks.get(framework).cloned() else { return };
+        for offer in &framework.offers {
+            self.withdraw(offer, rescind);
+        }
+    }
+
+    pub(super) fn withdraw_offers_of_roles(&mut self, framework: &FrameworkId, roles: &[String]) {
+        if roles.is_empty() {
+            return;
+        }
+        let Some(framework) = self.state.frameworks.get(framework).cloned() else { return };
+        for offer in &framework.offers {
+            if self.state.offers.get(offer).is_some_and(|offer| roles.contains(&offer.role)) {
+                self.withdraw(offer, true);
+            }
+        }
+    }
+
+    pub(super) fn withdraw_offers_on(&mut self, agent: &AgentId) {
+        let Some(agent) = self.state.agents.get(agent).cloned() else { return };
+        for offer in &agent.offers {
+            self.withdraw(offer, true);
+        }
+    }
+
+    pub(super) fn offer_timeout(&mut self, id: &OfferId) {
+        if self.state.offers.contains_key(id) {
+            tracing::info!(offer_id = %id, "an offer was not answered in time");
+            self.withdraw(id, true);
+        }
+    }
+
+    pub(super) fn decline(&mut self, id: &FrameworkId, decline: &call::Decline) {
+        let refused = refusal(decline.filters.as_ref());
+        for offer_id in &decline.offer_ids {
+            let offer_id = OfferId::from(offer_id);
+            let own = self.state.offers.get(&offer_id).is_some_and(|offer| offer.framework_id == *id);
+            if !own {
+                tracing::debug!(framework_id = %id, %offer_id, "passed over the decline of an offer that is not valid any more");
+                continue;
+            }
+            if let Some(offer) = self.take_offer(&offer_id) {
+                self.free(&offer.framework_id, &offer.agent_id, &offer.resources, Some(refused));
+            }
+        }
+    }
+
+    /// No roles mean all of them. A role that is not the framework's voids the whole call, as in Mesos.
+    pub(super) fn revive(&mut self, id: &FrameworkId, roles: &[String]) {
+        let Some(roles) = self.own_roles(id, roles, "REVIVE") else { return };
+        if let Some(framework) = self.framework_mut(id) {
+            let suppressed = Arc::make_mut(&mut framework.suppressed_roles);
+            suppressed.retain(|role| !roles.contains(role));
+        }
+        self.allocation.revive(id, &roles);
+    }
+
+    pub(super) fn suppress(&mut self, id: &FrameworkId, roles: &[String]) {
+        let Some(roles) = self.own_roles(id, roles, "SUPPRESS") else { return };
+        if let Some(framework) = self.framework_mut(id) {
+            Arc::make_mut(&mut framework.suppressed_roles).extend(roles.iter().cloned());
+        }
+        self.allocation.suppress(id, &roles);
+    }
+
+    fn own_roles(&self, id: &FrameworkId, roles: &[String], call: &str) -> Option<Vec<String>> {
+        let framework = self.state.frameworks.get(id)?;
+        if roles.is_empty() {
+            return Some(framework.roles.iter().cloned().collect());
+        }
+        if let Some(other) = roles.iter().find(|role| !framework.roles.contains(*role)) {
+            tracing::warn!(framework_id = %id, role = %other, "dropped a {call} for a role the framework is not subscribed to");
+            return None;
+        }
+        Some(roles.to_vec())
+    }
+}
+
+/// The agent's HTTP API, as offers name it.
+fn url_of(agent: &Agent) -> v1::Url {
+    v1::Url {
+        scheme: "http".to_owned(),
+        address: v1::Address {
+            hostname: Some(agent.info.hostname.clone()),
+            ip: Some(agent.ip.clone()),
+            port: agent.port(),
+        },
+        path: Some("/slave(1)".to_owned()),
+        ..v1::Url::default()
+    }
+}
+
+/// The offer in the form that the framework's capabilities ask for.
+fn as_sent(offer: &Offer, framework: &Framework) -> v1::Offer {
+    let mut sent = (*offer.wire).clone();
+    if !framework.capabilities.reservation_refinement {
+        let shown = offer.resources.filter(|resource| &*resource.name != HIDDEN);
+        sent.resources = shown.to_wire(Format::PreRefinement);
+    }
+    if !framework.capabilities.multi_role {
+        sent.allocation_info = None;
+        for resource in &mut sent.resources {
+            resource.allocation_info = None;
+        }
+    }
+    sent
+}
