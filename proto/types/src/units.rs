@@ -112,10 +112,9 @@ pub fn format_duration(duration: Duration) -> String {
     if nanos % unit == 0 {
         return format!("{}{name}", nanos / unit);
     }
-    if let Some((name, unit)) = largest.checked_sub(1).map(|i| DURATIONS[i]) {
-        if nanos % unit == 0 {
-            return format!("{}{name}", nanos / unit);
-        }
+    let below = largest.checked_sub(1).map(|i| DURATIONS[i]);
+    if let Some((name, unit)) = below.filter(|(_, unit)| nanos.is_multiple_of(*unit)) {
+        return format!("{}{name}", nanos / unit);
     }
     format!("{}{name}", nanos as f64 / unit as f64)
 }
@@ -149,7 +148,7 @@ pub fn format_bytes(bytes: u64) -> String {
     let unit = BYTES
         .iter()
         .rev()
-        .find(|(_, unit)| bytes % unit == 0 && bytes >= *unit);
+        .find(|(_, unit)| bytes.is_multiple_of(*unit) && bytes >= *unit);
     let (name, unit) = unit.copied().unwrap_or(BYTES[0]);
     format!("{}{name}", bytes / unit)
 }

@@ -257,7 +257,7 @@ fn check_disk(wire: &v1::Resource, meta: &Meta) -> Result<(), String> {
             validate_id(&persistence.id).map_err(|e| format!("persistence id: {e}"))?;
         }
     }
-    if meta.shared && !wire.disk.as_ref().is_some_and(|d| d.persistence.is_some()) {
+    if meta.shared && wire.disk.as_ref().is_none_or(|d| d.persistence.is_none()) {
         return Err("only persistent volumes can be shared".to_owned());
     }
     Ok(())
