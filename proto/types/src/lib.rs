@@ -18,7 +18,7 @@ pub use ids::{
 };
 pub use limits::{LimitValue, Limits};
 pub use resources::{
-    Format, Quantities, Range, Ranges, Resource, ResourceError, Resources, Scalar, Value,
+    Format, Meta, Quantities, Range, Ranges, Resource, ResourceError, Resources, Scalar, Value,
     parse_resources, resources_json,
 };
 pub use roles::{RoleError, is_subrole, validate_role};

@@ -8,6 +8,10 @@ pub struct RoleError {
     problem: &'static str,
 }
 
+/// Longest name of a role, in bytes: what is counted for a role is counted for each role above it.
+/// Ours; Apache Mesos has no limit.
+const MAX_ROLE: usize = 1024;
+
 /// Checks a role's name: `*`, or components with `/` between them.
 ///
 /// # Errors
@@ -24,6 +28,13 @@ pub fn validate_role(role: &str) -> Result<(), RoleError> {
     }
     if role.is_empty() {
         return refuse("is empty");
+    }
+    if role.len() > MAX_ROLE {
+        // The name itself is left out of the text.
+        return Err(RoleError {
+            role: "...".to_owned(),
+            problem: "is longer than 1024 bytes",
+        });
     }
     if role.starts_with('/') || role.ends_with('/') {
         return refuse("cannot start or end with a slash");
@@ -63,7 +74,19 @@ mod tests {
             assert_eq!(validate_role(good), Ok(()), "{good}");
         }
         for bad in [
-            "", "/a", "a/", "a//b", ".", "a/..", "*/a", "-a", "a/-b", "a b", "a\tb", "\x7f",
+            &"x".repeat(1025),
+            "",
+            "/a",
+            "a/",
+            "a//b",
+            ".",
+            "a/..",
+            "*/a",
+            "-a",
+            "a/-b",
+            "a b",
+            "a\tb",
+            "\x7f",
         ] {
             assert!(validate_role(bad).is_err(), "{bad:?}");
         }

@@ -378,17 +378,13 @@ impl ops::Sub<&Resources> for &Resources {
 }
 
 impl fmt::Display for Resources {
-    /// As messages for people show it: `cpus(role):1; mem:128; ports:[31000-31001]`.
+    /// As in messages of Mesos: `cpus(allocated: eng)(reservations: [(STATIC,eng)]):1; mem:128`.
+    /// Source: `operator<<` of `Resource` in `common/resources.cpp`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, resource) in self.iter().enumerate() {
             f.write_str(if i == 0 { "" } else { "; " })?;
             f.write_str(&resource.name)?;
-            if let Some(role) = resource.reservation_role() {
-                write!(f, "({role})")?;
-            }
-            if resource.meta.revocable {
-                f.write_str("{REV}")?;
-            }
+            resource.meta.fmt(f)?;
             match &resource.value {
                 Value::Scalar(amount) => write!(f, ":{amount}")?,
                 Value::Ranges(ranges) => write!(f, ":{ranges}")?,

@@ -14,7 +14,8 @@ pub fn resources_json(resources: &Resources) -> Json {
     let mut amounts: Vec<(String, Scalar)> = Vec::new();
     let mut ranges: Vec<(String, Ranges)> = Vec::new();
     let mut sets: Vec<(String, std::collections::BTreeSet<String>)> = Vec::new();
-    for resource in resources.iter() {
+    // A shared volume is there once, however often it is in use.
+    for resource in resources.distinct() {
         let suffix = if resource.meta.revocable {
             "_revocable"
         } else {
@@ -52,4 +53,27 @@ fn entry<T: Default>(list: &mut Vec<(String, T)>, name: String) -> &mut T {
             list.len() - 1
         });
     &mut list[at].1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_resources;
+
+    #[test]
+    fn whoever_they_belong_to_and_the_usual_ones_always() {
+        let shown = |text| resources_json(&parse_resources(text, "*").unwrap()).to_string();
+        assert_eq!(shown(""), r#"{"cpus":0.0,"disk":0.0,"gpus":0.0,"mem":0.0}"#);
+        assert_eq!(
+            shown("cpus:1;cpus(eng):2.5;ports:[1-2,5-6];ports(eng):[3-3];zones:{b,a}"),
+            r#"{"cpus":3.5,"disk":0.0,"gpus":0.0,"mem":0.0,"ports":"[1-3, 5-6]","zones":"{a, b}"}"#
+        );
+        let revocable = parse_resources("cpus:1", "*").unwrap();
+        let revocable = revocable.map(|r| r.with_meta(|meta| meta.revocable = true));
+        let shown = resources_json(&revocable);
+        assert_eq!(
+            (&shown["cpus"], &shown["cpus_revocable"]),
+            (&0.0.into(), &1.0.into())
+        );
+    }
 }

@@ -14,6 +14,6 @@ pub use json::resources_json;
 pub use parse::parse_resources;
 pub use quantities::Quantities;
 pub use ranges::{Range, Ranges};
-pub use resource::{Resource, Value};
+pub use resource::{Meta, Resource, Value};
 pub use scalar::Scalar;
 pub use wire::{Format, ResourceError};

@@ -148,3 +148,88 @@ fn parse_value(name: &str, text: &str) -> Result<Value, String> {
     }
     Ok(Value::Scalar(scalar))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_json_say_the_same() {
+        let text = "cpus:4; mem(eng/web):1024.5;ports:[31000-31004, 31005-32000];zones:{b,a};";
+        let json = r#"[
+            {"name":"cpus","type":"SCALAR","scalar":{"value":4}},
+            {"name":"mem","type":"SCALAR","scalar":{"value":1024.5},
+             "reservations":[{"type":"STATIC","role":"eng/web"}]},
+            {"name":"ports","type":"RANGES","ranges":{"range":[{"begin":31000,"end":32000}]}},
+            {"name":"zones","type":"SET","set":{"item":["a","b"]}}]"#;
+        let parsed = parse_resources(text, "*").unwrap();
+        assert_eq!(parsed, parse_resources(json, "*").unwrap());
+        assert_eq!(
+            parsed.to_string(),
+            "cpus:4; mem(reservations: [(STATIC,eng/web)]):1024.5; ports:[31000-32000]; zones:{a, b}"
+        );
+    }
+
+    #[test]
+    fn what_names_no_role_goes_to_the_default_role() {
+        let parsed = parse_resources("cpus:1;mem(*):2;disk(ops):3", "eng").unwrap();
+        assert_eq!(
+            parsed.reserved_for("eng").names(),
+            BTreeSet::from(["cpus", "mem"])
+        );
+        assert_eq!(parsed.reserved_for("ops").names(), BTreeSet::from(["disk"]));
+    }
+
+    #[test]
+    fn nothing_of_something_is_nothing() {
+        assert!(
+            parse_resources("cpus:0;ports:[];zones:{}", "*")
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_is_named() {
+        for (text, part) in [
+            ("cpus", "`cpus`"),
+            ("cpus:1:2", "`cpus:1:2`"),
+            ("mem:1;cpus:-1", "`-1`"),
+            ("cpus:nan", "`nan`"),
+            ("cpus:inf", "`inf`"),
+            ("cpus:1e300", "`1e300`"),
+            ("cpus:0.0004", "0.001"),
+            ("gpus:1.5", "whole"),
+            ("cpus(eng:1", "parenthesis"),
+            ("cpus(a//b):1", "a//b"),
+            (":1", "name is empty"),
+            ("ports:[5-1]", "[5-1]"),
+            ("zones:{a,a}", "twice"),
+            ("cpus:1;cpus:[1-2]", "two types"),
+            ("[{\"name\":\"cpus\"}]", "type"),
+            ("[1]", "(JSON)"),
+            ("[", "(JSON)"),
+        ] {
+            let error = parse_resources(text, "*").unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_agent_cannot_have_everything_from_a_flag() {
+        let dynamic = r#""reservations":[{"type":"DYNAMIC","role":"a"}]"#;
+        let volume =
+            r#""reservations":[{"type":"STATIC","role":"a"}],"disk":{"persistence":{"id":"v"}}"#;
+        for (more, part) in [
+            (r#""revocable":{}"#, "revocable"),
+            (dynamic, "dynamic"),
+            (volume, "persistent"),
+            (r#""shared":{}"#, "shared"),
+        ] {
+            let text =
+                format!(r#"[{{"name":"disk","type":"SCALAR","scalar":{{"value":1}},{more}}}]"#);
+            let error = parse_resources(&text, "*").unwrap_err().to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+}

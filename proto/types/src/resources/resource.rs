@@ -1,6 +1,6 @@
 //! One resource: a name, a value, and whose it is.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use mesos_wire::v1::resource::{DiskInfo, ReservationInfo, disk_info::source, reservation_info};
 
@@ -121,6 +121,41 @@ impl PartialEq for Meta {
             && self.shared == other.shared
             && self.provider == other.provider
             && disk(self) == disk(other)
+    }
+}
+
+impl fmt::Display for Meta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(role) = &self.allocation_role {
+            write!(f, "(allocated: {role})")?;
+        }
+        for (i, reservation) in self.reservations.iter().enumerate() {
+            f.write_str(if i == 0 { "(reservations: [(" } else { ", (" })?;
+            write!(
+                f,
+                "{},{}",
+                reservation.r#type().as_str_name(),
+                reservation.role()
+            )?;
+            if let Some(principal) = &reservation.principal {
+                write!(f, ",{principal}")?;
+            }
+            f.write_str(")")?;
+        }
+        f.write_str(if self.reservations.is_empty() {
+            ""
+        } else {
+            "])"
+        })?;
+        let persistence = self
+            .disk
+            .as_ref()
+            .and_then(|disk| disk.persistence.as_ref());
+        if let Some(persistence) = persistence {
+            write!(f, "[{}]", persistence.id)?;
+        }
+        f.write_str(if self.revocable { "{REV}" } else { "" })?;
+        f.write_str(if self.shared { "<SHARED>" } else { "" })
     }
 }
 

@@ -168,24 +168,24 @@ fn read_scalar(name: &str, amount: f64) -> Result<Scalar, String> {
 }
 
 fn read_ranges(wire: &value::Ranges) -> Result<Ranges, String> {
-    let mut count = 0u64;
+    let mut sorted: Vec<Range> = Vec::with_capacity(wire.range.len());
     for range in &wire.range {
-        if range.begin > range.end {
-            return Err(format!(
-                "range {}-{} ends before it begins",
-                range.begin, range.end
-            ));
+        let (begin, end) = (range.begin, range.end);
+        if begin > end {
+            return Err(format!("range {begin}-{end} ends before it begins"));
         }
-        count = count.saturating_add((range.end - range.begin).saturating_add(1));
+        sorted.push(Range { begin, end });
     }
-    let ranges = Ranges::new(wire.range.iter().map(|r| Range {
-        begin: r.begin,
-        end: r.end,
-    }));
-    if ranges.count() != count {
-        return Err(format!("ranges overlap in {ranges}"));
+    sorted.sort_unstable();
+    for pair in sorted.windows(2) {
+        if let [first, second] = pair
+            && second.begin <= first.end
+        {
+            let (a, b, c, d) = (first.begin, first.end, second.begin, second.end);
+            return Err(format!("ranges {a}-{b} and {c}-{d} overlap"));
+        }
     }
-    Ok(ranges)
+    Ok(Ranges::new(sorted))
 }
 
 fn read_reservations(wire: &v1::Resource) -> Result<Vec<ReservationInfo>, String> {
