@@ -109,7 +109,8 @@ impl Server {
         self
     }
 
-    /// Sends requests of type `application/grpc` there: `tonic::service::Routes::into_axum_router`.
+    /// Sends requests of type `application/grpc` there: `tonic::service::Routes::into_axum_router`. The
+    /// caller's `SocketAddr` is in the extensions of each request.
     #[must_use]
     pub fn grpc(mut self, router: axum::Router) -> Self {
         self.grpc = Some(router);
@@ -254,7 +255,7 @@ impl Shared {
 
     async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         remote: SocketAddr,
     ) -> http::Response<axum::body::Body> {
         if let Some(grpc) = &self.grpc
@@ -263,6 +264,8 @@ impl Shared {
                 .get(header::CONTENT_TYPE)
                 .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
         {
+            // For services that want to know who calls.
+            request.extensions_mut().insert(remote);
             return match grpc
                 .clone()
                 .oneshot(request.map(axum::body::Body::new))
