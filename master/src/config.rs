@@ -73,6 +73,10 @@ pub struct MasterConfig {
     pub stream_bytes: usize,
     /// Messages queued for an agent that reads slowly, before its session is cut.
     pub session_messages: usize,
+    /// Paths that answer 403, as sent.
+    pub disabled_endpoints: Vec<String>,
+    /// Operators' event streams at the same time; a new one beyond them ends the oldest.
+    pub max_operator_event_stream_subscribers: usize,
     /// What `/flags` shows: name and value as text.
     pub flags: std::collections::BTreeMap<String, String>,
 }
@@ -107,6 +111,8 @@ impl Default for MasterConfig {
             stream_records: 1 << 18,
             stream_bytes: 128 << 20,
             session_messages: 1 << 16,
+            disabled_endpoints: Vec::new(),
+            max_operator_event_stream_subscribers: 1000,
             flags: std::collections::BTreeMap::new(),
         }
     }

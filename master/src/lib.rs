@@ -3,14 +3,25 @@
 //! - [`state`]: what it knows, as immutable records that readers get whole ([`state::Snapshot`]).
 //! - [`core`]: the only code that changes it: an event goes in, changes and effects come out, no I/O.
 //! - [`validation`]: checks of what comes from outside.
+//! - [`owner`], [`handle`]: the task that owns the core, and the way to it for the endpoints.
+//! - [`scheduler`], [`control`]: frameworks over HTTP, agents over gRPC; [`serve`] puts it on a port.
 //! - [`registry`]: the durable list of admitted agents.
 
 #![forbid(unsafe_code)]
 
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod core;
 pub mod counters;
+pub mod handle;
+pub mod owner;
 pub mod registry;
+pub mod scheduler;
+pub mod serve;
 pub mod state;
 pub mod validation;
+
+pub use config::MasterConfig;
+pub use handle::Handle;
+pub use serve::{Running, StartError, start};

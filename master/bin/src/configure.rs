@@ -1,0 +1,71 @@
+//! Flags become the master's configuration.
+use std::{
+    error::Error,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
+
+use mesos_allocator::Weight;
+use mesos_flags::{MasterFlags, master::Registry};
+use mesos_master::config::{MasterConfig, RegistryPlace};
+use mesos_types::{Quantities, Scalar};
+
+/// Name of the registry's file under `work_dir`.
+const REGISTRY: &str = "registry.redb";
+
+/// The configuration that the flags ask for. May ask the resolver for the host's name.
+pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
+    let listen = SocketAddr::new(IpAddr::V4(flags.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)), flags.port);
+    let advertise =
+        SocketAddr::new(IpAddr::V4(flags.reachable_ip()), flags.advertise_port.unwrap_or(0));
+    let min_allocatable = flags
+        .min_allocatable_resources
+        .iter()
+        .map(|alternative| {
+            alternative
+                .iter()
+                .map(|(name, amount)| {
+                    let amount = Scalar::from_f64(*amount)
+                        .ok_or_else(|| format!("--min_allocatable_resources: {amount} is no amount of {name}"))?;
+                    Ok((name.as_str(), amount))
+                })
+                .collect::<Result<Quantities, String>>()
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let weights = flags
+        .weights
+        .iter()
+        .map(|(role, weight)| {
+            let weight = Weight::from_f64(*weight)
+                .ok_or_else(|| format!("--weights: {weight} cannot be the weight of {role}"))?;
+            Ok::<_, String>((role.clone(), weight))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(MasterConfig {
+        listen,
+        advertise: Some(advertise),
+        hostname: Some(flags.host_name()),
+        cluster: flags.cluster.clone(),
+        domain: flags.domain.clone(),
+        registry: match &flags.registry {
+            Registry::InMemory => RegistryPlace::InMemory,
+            Registry::Directory(path) => RegistryPlace::File(path.join(REGISTRY)),
+        },
+        allocation_interval: flags.allocation_interval,
+        offer_timeout: flags.offer_timeout,
+        agent_ping_timeout: flags.agent_ping_timeout,
+        max_agent_ping_timeouts: u32::try_from(flags.max_agent_ping_timeouts)?,
+        agent_reregister_timeout: flags.agent_reregister_timeout,
+        roles: flags.roles.as_ref().map(|roles| roles.iter().cloned().collect()),
+        root_submissions: flags.root_submissions,
+        max_completed_frameworks: flags.max_completed_frameworks,
+        max_completed_tasks_per_framework: flags.max_completed_tasks_per_framework,
+        max_unreachable_tasks_per_framework: flags.max_unreachable_tasks_per_framework,
+        max_operator_event_stream_subscribers: flags.max_operator_event_stream_subscribers,
+        filter_gpu_resources: flags.filter_gpu_resources,
+        min_allocatable,
+        weights,
+        disabled_endpoints: flags.disabled_endpoints.clone(),
+        flags: flags.effective.clone(),
+        ..MasterConfig::default()
+    })
+}

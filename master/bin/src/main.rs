@@ -1,0 +1,110 @@
+//! The master daemon: flags become a configuration, the master runs until it is told to stop.
+
+#![forbid(unsafe_code)]
+
+mod configure;
+mod log;
+
+use std::process::ExitCode;
+
+use mesos_flags::{Input, MasterFlags, Notice, Start};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy)]
+enum Exit {
+    /// Told to, or nothing more to do.
+    Done = 0,
+    /// The flags cannot be used.
+    Flags = 1,
+    /// The port, the registry or the like cannot be had.
+    Start = 2,
+    /// It ran and cannot go on.
+    Broken = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+fn main() -> ExitCode {
+    let (flags, notices) = match MasterFlags::load(&Input::from_process()) {
+        Ok(Start::Print(text)) => {
+            println!("{text}");
+            return Exit::Done.into();
+        }
+        Ok(Start::Run(flags, notices)) => (flags, notices),
+        Err(error) => return fail("the flags cannot be used", &error, Exit::Flags),
+    };
+    let config = match configure::config(&flags) {
+        Ok(config) => config,
+        Err(error) => return fail("the flags cannot be used", &*error, Exit::Flags),
+    };
+    let level = log::start(&flags.logging);
+    for notice in notices {
+        match notice {
+            Notice::Info(text) => tracing::info!("{text}"),
+            Notice::Warning(text) => tracing::warn!("{text}"),
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail("cannot start the runtime", &error, Exit::Start),
+    };
+    runtime.block_on(run(config, level)).into()
+}
+
+async fn run(config: mesos_master::MasterConfig, level: mesos_http::logging::LogLevel) -> Exit {
+    let stop = CancellationToken::new();
+    let running = match mesos_master::start(config, level, stop.clone()).await {
+        Ok(running) => running,
+        Err(error) => {
+            fail("the master cannot start", &error, Exit::Start);
+            return Exit::Start;
+        }
+    };
+    // On stderr whatever the log's settings are: scripts wait for this line.
+    eprintln!("listening on {}", running.address);
+    let told = stop.clone();
+    tokio::spawn(async move {
+        stop_signal().await;
+        told.cancel();
+    });
+    match running.wait().await {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            fail("the master cannot go on", &error, Exit::Broken);
+            Exit::Broken
+        }
+    }
+}
+
+/// SIGTERM and SIGINT end the master in order; tasks run on.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot listen for signals; only SIGKILL will stop this master");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to stop");
+}
+
+/// Prints an error with its causes.
+fn fail(what: &str, error: &dyn std::error::Error, exit: Exit) -> ExitCode {
+    let mut text = format!("master: {what}: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    eprintln!("{text}");
+    exit.into()
+}

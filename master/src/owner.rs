@@ -1,0 +1,242 @@
+//! The task that owns the state: takes commands in batches, publishes the new state, carries out effects.
+use std::{collections::HashMap, sync::Arc};
+
+use mesos_control::v1::{agent_message, master_message};
+use mesos_store::StoreError;
+use mesos_types::FrameworkId;
+use mesos_wire::v1::scheduler;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::Clock,
+    core::{AgentHello, Core, Effect, Event, Reply},
+    registry::Registrar,
+    state::Published,
+};
+
+/// Commands taken before the state is published again.
+const BATCH: usize = 512;
+
+/// Something for the owner to do. What waits for an answer brings the way back.
+pub(crate) enum Command {
+    Subscribe {
+        stream: u64,
+        stream_id: String,
+        subscribe: Box<scheduler::call::Subscribe>,
+        principal: Option<String>,
+        events: mpsc::Sender<Box<scheduler::Event>>,
+        reply: oneshot::Sender<Reply>,
+    },
+    Call {
+        stream_id: Option<String>,
+        principal: Option<String>,
+        call: Box<scheduler::Call>,
+        reply: oneshot::Sender<Reply>,
+    },
+    Teardown {
+        framework_id: FrameworkId,
+        reply: oneshot::Sender<Reply>,
+    },
+    StreamClosed {
+        stream: u64,
+    },
+    Hello {
+        hello: Box<AgentHello>,
+        messages: mpsc::Sender<master_message::Body>,
+    },
+    Agent {
+        session: u64,
+        body: agent_message::Body,
+    },
+    SessionClosed {
+        session: u64,
+    },
+    Registered {
+        token: u64,
+        outcome: Result<(), String>,
+    },
+}
+
+/// Why the owner stopped before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// Without the registry agents could be admitted twice, or come back after they were given up.
+    #[error("cannot write to the registry: {0}; repair the disk under work_dir and start the master again")]
+    Registry(String),
+}
+
+pub(crate) struct Owner {
+    pub core: Core,
+    pub clock: Arc<dyn Clock>,
+    pub registrar: Registrar,
+    pub published: Arc<Published>,
+    pub inbox: mpsc::Receiver<Command>,
+    /// To come back with what the registry answers.
+    pub commands: mpsc::WeakSender<Command>,
+    pub streams: HashMap<u64, mpsc::Sender<Box<scheduler::Event>>>,
+    pub sessions: HashMap<u64, mpsc::Sender<master_message::Body>>,
+    pub requests: HashMap<u64, oneshot::Sender<Reply>>,
+    pub next_request: u64,
+    pub writes: TaskTracker,
+}
+
+impl Owner {
+    /// Runs until `stop`. Streams and sessions then end in order: their tasks and frameworks are left alone.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), OwnerError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let due = self.core.deadline().map(tokio::time::Instant::from_std);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                taken = self.inbox.recv_many(&mut batch, BATCH) => {
+                    if taken == 0 {
+                        break;
+                    }
+                }
+                () = sleep_until(due) => {}
+            }
+            self.step(&mut batch)?;
+        }
+        self.writes.close();
+        Ok(())
+    }
+
+    fn step(&mut self, batch: &mut Vec<Command>) -> Result<(), OwnerError> {
+        let now = self.clock.now();
+        let mut effects = Vec::new();
+        if batch.is_empty() {
+            effects.extend(self.core.handle(now, Event::Tick));
+        }
+        for command in batch.drain(..) {
+            let event = self.event(command)?;
+            effects.extend(self.core.handle(now, event));
+        }
+        // Carrying out effects may lead to further events: a queue is full, a write has nothing to wait for.
+        while !effects.is_empty() {
+            self.publish();
+            let mut further = Vec::new();
+            for effect in effects.drain(..) {
+                if let Some(event) = self.carry_out(effect)? {
+                    further.push(event);
+                }
+            }
+            for event in further {
+                effects.extend(self.core.handle(now, event));
+            }
+        }
+        self.publish();
+        Ok(())
+    }
+
+    pub(crate) fn publish(&mut self) {
+        let (snapshot, changes) = self.core.publish();
+        self.published.publish(snapshot, changes);
+    }
+
+    fn event(&mut self, command: Command) -> Result<Event, OwnerError> {
+        Ok(match command {
+            Command::Subscribe { stream, stream_id, subscribe, principal, events, reply } => {
+                self.streams.insert(stream, events);
+                Event::Subscribe { request: self.request(reply), stream, stream_id, subscribe, principal }
+            }
+            Command::Call { stream_id, principal, call, reply } => {
+                Event::Call { request: self.request(reply), stream_id, principal, call }
+            }
+            Command::Teardown { framework_id, reply } => {
+                Event::Teardown { request: self.request(reply), framework_id }
+            }
+            Command::StreamClosed { stream } => Event::StreamClosed { stream },
+            Command::Hello { hello, messages } => {
+                self.sessions.insert(hello.session, messages);
+                Event::Hello(hello)
+            }
+            Command::Agent { session, body } => Event::Agent { session, body },
+            Command::SessionClosed { session } => {
+                self.sessions.remove(&session);
+                Event::SessionClosed { session }
+            }
+            Command::Registered { token, outcome } => {
+                outcome.map_err(OwnerError::Registry)?;
+                Event::Registered { token }
+            }
+        })
+    }
+
+    fn request(&mut self, reply: oneshot::Sender<Reply>) -> u64 {
+        self.next_request += 1;
+        self.requests.insert(self.next_request, reply);
+        self.next_request
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<Option<Event>, OwnerError> {
+        match effect {
+            Effect::Reply { request, reply } => {
+                if let Some(waiting) = self.requests.remove(&request) {
+                    // The client may be gone; what it asked for is done all the same.
+                    let _ = waiting.send(reply);
+                }
+            }
+            Effect::Event { stream, event } => {
+                let full = self.streams.get(&stream).is_some_and(|queue| queue.try_send(event).is_err());
+                if full {
+                    tracing::warn!(stream, "a framework does not read its events fast enough; its stream is cut");
+                    self.streams.remove(&stream);
+                    return Ok(Some(Event::StreamClosed { stream }));
+                }
+            }
+            Effect::CloseStream { stream } => {
+                self.streams.remove(&stream);
+            }
+            Effect::Message { session, body } => {
+                let full = self.sessions.get(&session).is_some_and(|queue| queue.try_send(body).is_err());
+                if full {
+                    tracing::warn!(session, "an agent does not read its messages fast enough; its session is cut");
+                    self.sessions.remove(&session);
+                    return Ok(Some(Event::SessionClosed { session }));
+                }
+            }
+            Effect::CloseSession { session } => {
+                self.sessions.remove(&session);
+            }
+            Effect::Registry { token, change } => {
+                let failed = |error: StoreError| OwnerError::Registry(chain(&error));
+                let Some(committed) = self.registrar.write(&change).map_err(failed)? else {
+                    return Ok(Some(Event::Registered { token }));
+                };
+                let commands = self.commands.clone();
+                self.writes.spawn(async move {
+                    let outcome = match committed.await {
+                        Ok(outcome) => outcome.map_err(|error| chain(&error)),
+                        Err(_) => Err("its writer has ended".to_owned()),
+                    };
+                    if let Some(commands) = commands.upgrade() {
+                        // The owner has stopped: nobody waits for it any more.
+                        let _ = commands.send(Command::Registered { token, outcome }).await;
+                    }
+                });
+            }
+        }
+        Ok(None)
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// An error with its causes in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
