@@ -41,6 +41,7 @@ const PICTURE: &[Line] = &[
         "containerizers/mesos",
         &[
             "containerizers/api",
+            "containerizers/mesos/helper",
             "isolators/api",
             "isolators/linux",
             "proto/*",
@@ -48,7 +49,12 @@ const PICTURE: &[Line] = &[
     ),
     (
         "containerizers/docker",
-        &["containerizers/api", "isolators/linux", "proto/*"],
+        &[
+            "containerizers/api",
+            "containerizers/docker/logs",
+            "isolators/linux",
+            "proto/*",
+        ],
     ),
     ("containerizers/*", &["containerizers/api", "proto/*"]),
     // The daemons. The agent knows containerizers only by their trait; agent/bin chooses.
@@ -56,6 +62,7 @@ const PICTURE: &[Line] = &[
         "agent/bin",
         &[
             "agent",
+            "agent/gc",
             "containerizers/*",
             "isolators/*",
             "flags",
@@ -64,14 +71,33 @@ const PICTURE: &[Line] = &[
             "proto/*",
         ],
     ),
+    ("agent/gc", &["proto/types"]),
     (
         "agent",
-        &["containerizers/api", "flags", "http", "store", "proto/*"],
+        &[
+            "agent/gc",
+            "containerizers/api",
+            "flags",
+            "http",
+            "store",
+            "proto/*",
+        ],
     ),
-    ("master/allocator", &["proto/types"]),
+    (
+        "tests/bench",
+        &["tests/support", "frameworks/sdk", "proto/*"],
+    ),
+    ("master/allocator", &["proto/types", "proto/wire"]),
     (
         "master/bin",
-        &["master", "flags", "http", "store", "proto/*"],
+        &[
+            "master",
+            "master/allocator",
+            "flags",
+            "http",
+            "store",
+            "proto/*",
+        ],
     ),
     (
         "master",
@@ -83,6 +109,17 @@ const PICTURE: &[Line] = &[
     // Black-box tests use flags and HTTP only.
     ("tests/support", &[]),
     ("tests/e2e", &["tests/support"]),
+    (
+        "tests/bench",
+        &[
+            "tests/support",
+            "containerizers/*",
+            "isolators/*",
+            "frameworks/sdk",
+            "master/allocator",
+            "proto/*",
+        ],
+    ),
     ("scripts/xtask", &[]),
 ];
 

@@ -27,8 +27,10 @@ const LICENCES: &[&str] = &[
 /// name here needs a look at why.
 const KNOWN_DUPLICATES: &[&str] = &[
     "base64",    // hyper-util is ahead of bollard
+    "getrandom", // rand_core 0.9 stays behind tempfile and uuid
     "hashbrown", // tokio-util stays behind indexmap
-    "rand_core", // imbl's generator is ahead of rand
+    "rand",      // proptest, in tests, is ahead of imbl
+    "rand_core", // as rand
     "syn",       // async-trait is ahead of the other procedural macros; no part of the binaries
 ];
 
