@@ -1,7 +1,8 @@
 //! Endpoints of both daemons: prefixes, aliases, JSONP, metrics, files, operator calls.
 
-use mesos_test_support::http::{get, post_json, request};
+use mesos_test_support::http::{Next, Records, get, post_json, post_stream, request};
 use mesos_test_support::task::Task;
+use mesos_test_support::wait::PATIENCE;
 use mesos_test_support::{Scheduler, TestCluster};
 use serde_json::json;
 
@@ -236,6 +237,34 @@ fn protobuf_is_answered_with_protobuf_when_it_is_asked_for() {
     );
     // type = GET_HEALTH (1), get_health (2) { healthy (1) = true }
     assert_eq!(response.body, [8, 1, 18, 2, 8, 1]);
+}
+
+#[test]
+fn a_framework_may_speak_protobuf() {
+    let cluster = TestCluster::builder().start();
+    // type = SUBSCRIBE, subscribe { framework_info { user = root, name = pb-fw, roles? none } }
+    let call = b"\x10\x01\x1a\x0f\x0a\x0d\x0a\x04root\x12\x05pb-fw";
+    let headers = [
+        ("Content-Type", "application/x-protobuf"),
+        ("Accept", "application/x-protobuf"),
+    ];
+    let stream = post_stream(cluster.master(), "/api/v1/scheduler", &headers, call).unwrap();
+    assert_eq!(
+        (stream.status, stream.header("content-type")),
+        (200, Some("application/x-protobuf"))
+    );
+    let mut records = Records::new(stream);
+    let Next::Got(first) = records.next(PATIENCE) else {
+        panic!("no event came")
+    };
+    // type = SUBSCRIBED (1), subscribed (2) { framework_id (1) { value (1) ... } ... }
+    assert_eq!(first[..3], [8, 1, 18], "{first:?}");
+    assert!(
+        String::from_utf8_lossy(&first).contains("-0000"),
+        "the first framework's id: {first:?}"
+    );
+    // type = HEARTBEAT (8)
+    assert_eq!(records.next(PATIENCE), Next::Got(vec![8, 8]));
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod docker_tasks;
 mod engine_tap;
 mod executors_pymesos;
 mod fetcher;
+mod flags;
 mod gc;
 mod golden_errors;
 mod guest_v2;

@@ -279,6 +279,12 @@ impl TestCluster {
             .stop();
     }
 
+    /// From its next start on, the agent has this flag, in place of one of the same name.
+    pub fn set_agent_flag(&mut self, flag: &str) {
+        let agent = self.agent.as_mut().expect("this cluster has an agent");
+        agent.set_flags(|flags| merged(flags, vec![flag.to_owned()]));
+    }
+
     /// Starts the master again with the same flags, and waits until it answers.
     pub fn restart_master(&mut self) {
         self.master.kill_9();

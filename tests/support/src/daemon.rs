@@ -40,6 +40,11 @@ impl Daemon {
         }
     }
 
+    /// Changes the command line of later starts.
+    pub(crate) fn set_flags(&mut self, change: impl FnOnce(Vec<String>) -> Vec<String>) {
+        self.arguments = change(std::mem::take(&mut self.arguments));
+    }
+
     /// Starts it; its output is appended to its log.
     pub(crate) fn start(&mut self) {
         assert!(self.child.is_none(), "{} runs already", self.name);
