@@ -35,7 +35,7 @@ const PICTURE: &[Line] = &[
     ("containerizers/api", &["proto/*"]),
     (
         "containerizers/mesos/helper",
-        &["isolators/linux", "proto/types"],
+        &["containerizers/docker/logs", "isolators/linux", "proto/types"],
     ),
     (
         "containerizers/mesos",

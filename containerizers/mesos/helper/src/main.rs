@@ -20,6 +20,7 @@ use mesos_containerizer_helper::{Launch, Report};
 use mesos_isolator_linux::spawn::{self, CloneFlags, Forked};
 
 const USAGE: &str = "mesos-containerizer LAUNCH_INFO
+mesos-containerizer docker-logs OPTIONS
 
 Started by the agent, once per container; not meant to be run by hand. LAUNCH_INFO is a file that
 the agent has written; standard input is a socket to it.
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
         Some(argument) if argument == "--help" => {
             print!("{USAGE}");
             ExitCode::SUCCESS
+        }
+        // Beside each docker container: copies its output into the sandbox.
+        Some(argument) if argument == "docker-logs" => {
+            mesos_docker_logs::main(std::env::args().skip(2))
         }
         Some(path) if arguments.next().is_none() => launch(&PathBuf::from(path)),
         _ => {
