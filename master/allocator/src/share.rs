@@ -71,6 +71,11 @@ impl Weight {
         fits.then_some(Self(thousandths as u32))
     }
 
+    /// As a number.
+    pub fn as_f64(self) -> f64 {
+        f64::from(self.0) / 1000.0
+    }
+
     fn divide(self, share: u128) -> u128 {
         share.saturating_mul(1000) / u128::from(self.0)
     }

@@ -1,5 +1,10 @@
 //! Who is offered what, and when.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, outside of test functions"
+)]
+
 use std::{collections::BTreeSet, time::Duration};
 
 use mesos_allocator::{
