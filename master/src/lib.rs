@@ -5,6 +5,7 @@
 //! - [`validation`]: checks of what comes from outside.
 //! - [`owner`], [`handle`]: the task that owns the core, and the way to it for the endpoints.
 //! - [`scheduler`], [`control`]: frameworks over HTTP, agents over gRPC; [`serve`] puts it on a port.
+//! - [`reading`]: the operator API and the older endpoints, from the newest state alone.
 //! - [`registry`]: the durable list of admitted agents.
 
 #![forbid(unsafe_code)]
@@ -15,8 +16,13 @@ pub mod control;
 pub mod core;
 pub mod counters;
 pub mod handle;
+mod legacy;
+mod metrics;
+mod operator;
 pub mod owner;
+pub mod reading;
 pub mod registry;
+mod roles;
 pub mod scheduler;
 pub mod serve;
 pub mod state;

@@ -1,87 +1,56 @@
 //! What the reading endpoints share: the newest state, who looks at it, and bodies made once for all who ask.
 use std::{
     collections::HashMap,
-    future::Future,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use mesos_http::{
     Action, Authorizer, Bytes, Metrics, Object, Request, Response, Router, StatusCode, files::Files,
-    logging::LogLevel, metrics::Counter,
+    metrics::Counter,
 };
-use mesos_types::FrameworkId;
-use mesos_wire::v1::{ExecutorInfo, FrameworkInfo};
+use mesos_wire::{Encoding, v1::FrameworkInfo};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::MasterConfig,
-    legacy, operator,
-    state::{Executor, Framework, Published, Snapshot, Task},
+    Handle, legacy, metrics, operator,
+    state::{Executor, Framework, Snapshot, Task},
 };
 
-/// Ends a framework: the one thing the reading side asks of the owner of the state.
-pub trait Teardown: Send + Sync {
-    /// Done when the new state is published; `false`: there is no such framework.
-    fn teardown(&self, id: FrameworkId) -> Pin<Box<dyn Future<Output = bool> + Send + '_>>;
-}
-
 /// Everything that the operator API and the older endpoints read.
-pub struct ReadSide {
+pub(crate) struct ReadSide {
     /// The newest state, and its changes.
-    pub published: Arc<Published>,
-    /// How the master was configured.
-    pub config: Arc<MasterConfig>,
-    /// All metrics of the daemon.
-    pub metrics: Metrics,
+    pub(crate) master: Handle,
     /// Files that clients may see.
-    pub files: Files,
-    /// Verbosity of the log.
-    pub log_level: LogLevel,
-    /// Ends frameworks.
-    pub teardown: Arc<dyn Teardown>,
+    pub(crate) files: Files,
     /// The master stops: event streams end.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// Subscribers of the operator event stream.
-    pub subscribers: operator::Subscribers,
-    /// Bodies made lately.
-    pub bodies: Bodies,
+    pub(crate) subscribers: operator::Subscribers,
+    bodies: Bodies,
 }
 
 impl ReadSide {
-    /// A reading side; declares the metrics that it keeps itself.
-    pub fn new(
-        published: Arc<Published>,
-        config: Arc<MasterConfig>,
-        metrics: Metrics,
-        files: Files,
-        log_level: LogLevel,
-        teardown: Arc<dyn Teardown>,
-        stop: CancellationToken,
-    ) -> Self {
-        let hits = metrics.counter(
-            "master/http_cache_hits",
-            "Answers of reading endpoints that were shared with an earlier request for the same state.",
-        );
-        let subscribers =
-            operator::Subscribers::new(config.max_operator_event_stream_subscribers, &metrics);
-        Self {
-            published,
-            config,
-            metrics,
-            files,
-            log_level,
-            teardown,
-            stop,
-            subscribers,
-            bodies: Bodies::new(hits),
+    pub(crate) fn new(master: Handle, stop: CancellationToken) -> Self {
+        let files = Files::new();
+        if let Some(log) = master.config().flags.get("external_log_file") {
+            let authorizer = master.authorizer().clone();
+            let guard = move |principal: Option<&str>| {
+                authorizer.authorize(principal, Action::AccessMesosLog, Object::Any)
+            };
+            files.attach("/master/log", log, Some(Arc::new(guard)));
         }
+        let most = master.config().max_operator_event_stream_subscribers;
+        let subscribers = operator::Subscribers::new(most, master.metrics());
+        let bodies = Bodies::new(master.metrics());
+        Self { master, files, stop, subscribers, bodies }
     }
 }
 
-/// Adds the operator API, the older endpoints and what every daemon serves.
-pub fn routes<S: Clone + Send + Sync + 'static>(router: &mut Router<S>, read: ReadSide) {
-    let read = Arc::new(read);
+/// Adds the operator API, the older endpoints and what every daemon serves, and declares the metrics.
+/// Event streams end at `stop`.
+pub fn routes(router: &mut Router<Handle>, master: &Handle, stop: CancellationToken) {
+    metrics::declare(master);
+    let read = Arc::new(ReadSide::new(master.clone(), stop));
     operator::routes(router, &read);
     legacy::routes(router, &read);
 }
@@ -111,11 +80,7 @@ impl Viewer {
     }
 
     pub(crate) fn executor(&self, executor: &Executor, of: &FrameworkInfo) -> bool {
-        self.executor_info(&executor.info, of)
-    }
-
-    fn executor_info(&self, info: &ExecutorInfo, of: &FrameworkInfo) -> bool {
-        self.may(Action::ViewExecutor, Object::Executor(info, of))
+        self.may(Action::ViewExecutor, Object::Executor(&executor.info, of))
     }
 
     pub(crate) fn role(&self, role: &str) -> bool {
@@ -128,10 +93,13 @@ impl Viewer {
     }
 }
 
+/// A body: the path or the call, and in which encoding.
+pub(crate) type Name = (&'static str, Encoding);
+
 /// What makes two requests ask for the same body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
-    body: &'static str,
+    body: Name,
     principal: Option<String>,
 }
 
@@ -147,13 +115,17 @@ const KEPT: usize = 64;
 
 /// The last body of each kind, with the version of the state it shows. Requests for the same body wait
 /// for the one that makes it, so a crowd costs as much as one.
-pub struct Bodies {
+struct Bodies {
     slots: Mutex<HashMap<Key, Slot>>,
     hits: Counter,
 }
 
 impl Bodies {
-    fn new(hits: Counter) -> Self {
+    fn new(metrics: &Metrics) -> Self {
+        let hits = metrics.counter(
+            "master/http_cache_hits",
+            "Answers of reading endpoints that were shared with an earlier request for the same state.",
+        );
         Self { slots: Mutex::default(), hits }
     }
 
@@ -169,12 +141,12 @@ impl Bodies {
     /// where it may take long.
     async fn get(
         &self,
-        name: &'static str,
+        name: Name,
         read: &ReadSide,
         viewer: &Viewer,
         make: impl FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
     ) -> Result<Bytes, Response> {
-        let wanted = read.published.load().version;
+        let wanted = read.master.snapshot().version;
         let slot = self.slot(Key { body: name, principal: viewer.principal.clone() });
         let mut kept = match &slot {
             Some(slot) => Some(slot.lock().await),
@@ -186,12 +158,12 @@ impl Bodies {
             self.hits.inc();
             return Ok(made.bytes.clone());
         }
-        let (snapshot, viewer) = (read.published.load(), viewer.clone());
+        let (snapshot, viewer) = (read.master.snapshot(), viewer.clone());
         let version = snapshot.version;
         let bytes = tokio::task::spawn_blocking(move || Bytes::from(make(&snapshot, &viewer)))
             .await
             .map_err(|error| {
-                tracing::error!(%error, body = name, "an answer could not be made");
+                tracing::error!(%error, body = name.0, "an answer could not be made");
                 Response::status_text(StatusCode::INTERNAL_SERVER_ERROR)
             })?;
         if let Some(kept) = &mut kept {
@@ -205,7 +177,7 @@ impl ReadSide {
     /// See [`Bodies`].
     pub(crate) async fn body(
         &self,
-        name: &'static str,
+        name: Name,
         viewer: &Viewer,
         make: impl FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
     ) -> Result<Bytes, Response> {

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use mesos_http::{AllowAll, Authorizer, Metrics, Response, Router, ServeError, Server, logging::LogLevel, system, version};
+use mesos_http::{AllowAll, Authorizer, Metrics, Router, ServeError, Server, logging::LogLevel, version};
 use mesos_wire::v1::{Address, MasterInfo, master_info};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,6 +18,7 @@ use crate::{
     counters::Counters,
     handle::Handle,
     owner::{Owner, OwnerError},
+    reading,
     registry::{Registrar, Registry, RegistryError},
     scheduler,
     state::{Identity, Published, Snapshot},
@@ -116,7 +117,7 @@ pub async fn start(
         writes: TaskTracker::new(),
     };
     owner.publish();
-    let service = router(&handle, authorizer).finish();
+    let service = router(&handle, authorizer, stop.clone()).finish();
     let server = server.grpc(control::router(handle.clone()).into_axum_router());
     let owner = tokio::spawn(owner.run(stop.clone()));
     let server = tokio::spawn(server.serve(service, stop.clone()));
@@ -135,23 +136,13 @@ async fn open(place: &RegistryPlace) -> Result<(Registrar, Registry), StartError
 }
 
 /// Every endpoint of the master.
-fn router(handle: &Handle, authorizer: Arc<dyn Authorizer>) -> Router<Handle> {
+fn router(handle: &Handle, authorizer: Arc<dyn Authorizer>, stop: CancellationToken) -> Router<Handle> {
     let mut router = Router::new(handle.clone())
         .prefix("/master")
         .authorizer(authorizer)
         .disable(handle.config().disabled_endpoints.iter().cloned());
     scheduler::route(&mut router);
-    version::route(&mut router);
-    system::route_health(&mut router);
-    system::route_flags(&mut router, handle.config().flags.clone());
-    router
-        .get("/redirect", |master: Handle, _| async move {
-            let info = &master.snapshot().identity.info;
-            let host = info.hostname.as_deref().unwrap_or_default();
-            Response::redirect(&format!("//{host}:{}", info.port))
-        })
-        .exact()
-        .ungated();
+    reading::routes(&mut router, handle, stop);
     router
 }
 

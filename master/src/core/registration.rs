@@ -443,13 +443,16 @@ impl Core {
             if held.contains(&(key.framework.as_str(), key.task.as_str())) {
                 continue;
             }
-            let Some(task) = self.task(&key.framework, &key.task) else { continue };
+            let Some(framework) = self.state.frameworks.get(&key.framework) else { continue };
+            let partition_aware = framework.capabilities.partition_aware;
+            let Some(task) = framework.tasks.get(&key.task) else { continue };
             if task.is_terminal() {
                 self.complete_task(&key);
             } else {
                 missing.push(KnownTask {
                     framework_id: Some((&key.framework).into()),
                     task_id: Some((&key.task).into()),
+                    partition_aware,
                 });
             }
         }

@@ -3,7 +3,7 @@ use mesos_types::Resources;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    json::{List, Wire},
+    json::{list, Wire},
     resources::{AttributesJson, FullJson, ResourcesJson},
     task::Counts,
 };
@@ -71,7 +71,7 @@ impl Serialize for AgentJson<'_> {
         map.serialize_entry("deactivated", &false)?;
         map.serialize_entry("version", &agent.version)?;
         let capabilities = agent.capabilities.iter().map(|capability| capability.r#type().as_str_name());
-        map.serialize_entry("capabilities", &List(capabilities))?;
+        map.serialize_entry("capabilities", &list(capabilities))?;
         match &self.detail {
             Detail::Plain => {}
             Detail::Full => {

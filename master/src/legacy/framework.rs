@@ -4,7 +4,7 @@ use mesos_wire::v1::{CommandInfo, command_info};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    json::{Empty, List, Wire},
+    json::{Empty, list, Wire},
     resources::ResourcesJson,
     task::{Counts, TaskJson, labels_json},
 };
@@ -21,7 +21,7 @@ fn write_summary<M: SerializeMap>(framework: &Framework, map: &mut M) -> Result<
     map.serialize_entry("used_resources", &ResourcesJson(&framework.used))?;
     map.serialize_entry("offered_resources", &ResourcesJson(&framework.offered))?;
     let capabilities = info.capabilities.iter().map(|capability| capability.r#type().as_str_name());
-    map.serialize_entry("capabilities", &List(capabilities))?;
+    map.serialize_entry("capabilities", &list(capabilities))?;
     map.serialize_entry("hostname", info.hostname())?;
     map.serialize_entry("webui_url", info.webui_url())?;
     map.serialize_entry("active", &framework.active())?;
@@ -76,20 +76,19 @@ impl Serialize for FrameworkJson<'_> {
         if framework.capabilities.multi_role {
             map.serialize_entry("roles", &info.roles)?;
         } else {
-            #[expect(deprecated, reason = "what frameworks without MULTI_ROLE have")]
             map.serialize_entry("role", info.role())?;
         }
         let tasks = framework.tasks.values().filter(visible).map(|task| TaskJson(task));
-        map.serialize_entry("tasks", &List(tasks))?;
+        map.serialize_entry("tasks", &list(tasks))?;
         let tasks = framework.unreachable_tasks.values().filter(visible).map(|task| TaskJson(task));
-        map.serialize_entry("unreachable_tasks", &List(tasks))?;
+        map.serialize_entry("unreachable_tasks", &list(tasks))?;
         let tasks = framework.completed_tasks.iter().filter(visible).map(|task| TaskJson(task));
-        map.serialize_entry("completed_tasks", &List(tasks))?;
+        map.serialize_entry("completed_tasks", &list(tasks))?;
         let offers = framework.offers.iter().filter_map(|id| self.snapshot.offers.get(id));
-        map.serialize_entry("offers", &List(offers.map(|offer| OfferJson(offer))))?;
+        map.serialize_entry("offers", &list(offers.map(|offer| OfferJson(offer))))?;
         let executors = framework.executors.values();
         let executors = executors.filter(|executor| viewer.executor(executor, info));
-        map.serialize_entry("executors", &List(executors.map(|executor| ExecutorJson(executor))))?;
+        map.serialize_entry("executors", &list(executors.map(|executor| ExecutorJson(executor))))?;
         if let Some(labels) = &info.labels {
             map.serialize_entry("labels", &labels_json(labels))?;
         }
@@ -170,7 +169,7 @@ impl Serialize for CommandJson<'_> {
         if let Some(environment) = &command.environment {
             map.serialize_entry("environment", &Wire(environment))?;
         }
-        map.serialize_entry("uris", &List(command.uris.iter().map(UriJson)))?;
+        map.serialize_entry("uris", &list(command.uris.iter().map(UriJson)))?;
         map.end()
     }
 }

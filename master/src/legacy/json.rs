@@ -1,17 +1,24 @@
 //! Pieces for writing JSON straight from the records, without a tree in between.
+use std::cell::Cell;
+
 use mesos_wire::WireMessage;
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 
-/// A list written from an iterator.
-pub(crate) struct List<I>(pub(crate) I);
+/// A list written from an iterator, once.
+pub(crate) struct List<I>(Cell<Option<I>>);
 
-impl<I: Iterator + Clone> Serialize for List<I>
+/// See [`List`].
+pub(crate) fn list<I: Iterator>(items: I) -> List<I> {
+    List(Cell::new(Some(items)))
+}
+
+impl<I: Iterator> Serialize for List<I>
 where
     I::Item: Serialize,
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.clone())
+        serializer.collect_seq(self.0.take().into_iter().flatten())
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{
     ser::SerializeMap,
 };
 
-use super::json::{List, Wire};
+use super::json::{list, Wire};
 
 /// Always shown, in this order, also when there is none of it.
 const STANDARD: [&str; 4] = ["disk", "mem", "gpus", "cpus"];
@@ -134,7 +134,7 @@ pub(crate) struct FullJson<'a>(pub(crate) &'a Resources);
 impl Serialize for FullJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let wire: Vec<v1::Resource> = self.0.to_wire(mesos_types::Format::Endpoint);
-        List(wire.iter().map(Wire)).serialize(serializer)
+        list(wire.iter().map(Wire)).serialize(serializer)
     }
 }
 
@@ -154,6 +154,13 @@ impl Amounts {
             if thousandths > 0 {
                 *self.0.entry(resource.name.to_string()).or_default() += thousandths;
             }
+        }
+    }
+
+    /// Adds amounts to amounts.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (name, amount) in &other.0 {
+            *self.0.entry(name.clone()).or_default() += amount;
         }
     }
 

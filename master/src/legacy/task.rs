@@ -5,7 +5,7 @@ use mesos_wire::v1::{self, ContainerStatus, Label, Labels, NetworkInfo, TaskStat
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    json::{List, Wire},
+    json::{list, Wire},
     resources::ResourcesJson,
 };
 use crate::state::Task;
@@ -31,7 +31,7 @@ impl Serialize for TaskJson<'_> {
         let role = task.resources.iter().find_map(|resource| resource.meta.allocation_role.as_deref());
         map.serialize_entry("role", role.unwrap_or("*"))?;
         let statuses = task.statuses.iter().map(|status| StatusJson(status));
-        map.serialize_entry("statuses", &List(statuses))?;
+        map.serialize_entry("statuses", &list(statuses))?;
         if let Some(user) = &spec.user {
             map.serialize_entry("user", user)?;
         }
@@ -100,7 +100,7 @@ impl Serialize for ContainerStatusJson<'_> {
         }
         if !status.network_infos.is_empty() {
             let infos = status.network_infos.iter().map(NetworkInfoJson);
-            map.serialize_entry("network_infos", &List(infos))?;
+            map.serialize_entry("network_infos", &list(infos))?;
         }
         if let Some(cgroup) = &status.cgroup_info {
             map.serialize_entry("cgroup_info", &Wire(cgroup))?;
@@ -135,13 +135,13 @@ impl Serialize for NetworkInfoJson<'_> {
             map.serialize_entry("labels", &labels_json(labels))?;
         }
         if !info.ip_addresses.is_empty() {
-            map.serialize_entry("ip_addresses", &List(info.ip_addresses.iter().map(IpAddressJson)))?;
+            map.serialize_entry("ip_addresses", &list(info.ip_addresses.iter().map(IpAddressJson)))?;
         }
         if let Some(name) = &info.name {
             map.serialize_entry("name", name)?;
         }
         if !info.port_mappings.is_empty() {
-            map.serialize_entry("port_mappings", &List(info.port_mappings.iter().map(Wire)))?;
+            map.serialize_entry("port_mappings", &list(info.port_mappings.iter().map(Wire)))?;
         }
         map.end()
     }
@@ -175,7 +175,7 @@ impl Serialize for LabelJson<'_> {
 
 /// `[{"key":"k","value":"v"}]`.
 pub(crate) fn labels_json(labels: &Labels) -> impl Serialize {
-    List(labels.labels.iter().map(LabelJson))
+    list(labels.labels.iter().map(LabelJson))
 }
 
 /// How many tasks are in each state, for `/state-summary`.

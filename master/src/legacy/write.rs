@@ -1,0 +1,78 @@
+//! The older endpoints that change something: `/teardown`, and those that are not built yet.
+use mesos_http::{Action, Method, Object, Request, Response, StatusCode};
+use mesos_types::FrameworkId;
+
+use crate::{core::Reply, handle::Stopped, reading::ReadSide, state::Snapshot};
+
+/// A field of a form in the body, or the text that says it is missing.
+fn field(request: &Request, name: &str) -> Result<String, Response> {
+    let form = request.form()?;
+    let found = form.into_iter().rev().find(|(key, _)| key == name);
+    found.map(|(_, value)| value).ok_or_else(|| {
+        Response::bad_request(format!("Missing '{name}' query parameter in the request body"))
+    })
+}
+
+/// `POST /teardown`.
+pub(crate) async fn teardown(read: &ReadSide, request: &Request) -> Response {
+    match field(request, "frameworkId") {
+        Ok(id) => end_framework(read, request, &id).await,
+        Err(response) => response,
+    }
+}
+
+/// Ends a framework in the name of an operator: 200, 400 for one that is not there, 403.
+pub(crate) async fn end_framework(read: &ReadSide, request: &Request, id: &str) -> Response {
+    let snapshot = read.master.snapshot();
+    let Some(framework) = snapshot.frameworks.get(id) else {
+        return Response::bad_request("No framework found with specified ID");
+    };
+    if !request.authorize(Action::TeardownFramework, Object::Framework(&framework.info)) {
+        return Response::forbidden("");
+    }
+    match read.master.teardown(FrameworkId::from(id)).await {
+        Ok(Reply::BadRequest(text)) => Response::bad_request(text),
+        Ok(Reply::Forbidden(text)) => Response::forbidden(text),
+        Ok(Reply::NotImplemented) => Response::not_implemented(),
+        Ok(Reply::Ok | Reply::Accepted | Reply::Stream) => Response::ok(),
+        Err(Stopped) => Response::unavailable("The master is shutting down"),
+    }
+}
+
+/// 501 with the reason.
+pub(crate) fn not_built(what: &str) -> Response {
+    Response::error(
+        StatusCode::NOT_IMPLEMENTED,
+        format!("{what} is not built yet; the request changed nothing"),
+    )
+}
+
+/// `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes`: a form that names an agent.
+pub(crate) fn operation(snapshot: &Snapshot, request: &Request) -> Response {
+    let list = if request.matched.ends_with("volumes") { "volumes" } else { "resources" };
+    let agent = match field(request, "slaveId") {
+        Ok(agent) => agent,
+        Err(response) => return response,
+    };
+    if !snapshot.agents.contains_key(agent.as_str()) {
+        return Response::bad_request("No agent found with specified ID");
+    }
+    match field(request, list) {
+        Ok(_) => not_built(&format!("{} {}", request.method, request.matched)),
+        Err(response) => response,
+    }
+}
+
+/// An endpoint that reads with any method but `writes`, which are not built, and refuses the others
+/// that change something.
+pub(crate) fn reads_only(request: &Request, writes: &[Method], json: Vec<u8>) -> Response {
+    if writes.contains(&request.method) {
+        return not_built(&format!("{} {}", request.method, request.matched));
+    }
+    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method) {
+        return Response::json_bytes(json);
+    }
+    let mut allowed = vec![Method::GET];
+    allowed.extend_from_slice(writes);
+    Response::method_not_allowed(&allowed, &request.method)
+}

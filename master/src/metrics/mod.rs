@@ -1,0 +1,135 @@
+//! What `/metrics/snapshot` shows of the master, under Mesos's names. Each metric is declared here once,
+//! and only when something moves it.
+
+mod summary;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use mesos_http::{Metrics, system::SystemStats};
+
+use crate::{Handle, config::RegistryPlace, legacy::state::double};
+use summary::{Newest, SCALARS, Summary};
+
+/// Name, help and value of a gauge over the state.
+type Gauge = (&'static str, &'static str, fn(&Summary) -> usize);
+
+const GAUGES: [Gauge; 15] = [
+    ("slaves_connected", "Registered agents whose control stream is open.", |sums| sums.agents_connected),
+    ("slaves_disconnected", "Registered agents whose control stream is not open.", |sums| {
+        sums.agents - sums.agents_connected
+    }),
+    ("slaves_active", "Registered agents that are offered.", |sums| sums.agents_active),
+    ("slaves_inactive", "Registered agents that are not offered.", |sums| sums.agents - sums.agents_active),
+    ("slaves_unreachable", "Agents that were silent for too long.", |sums| sums.agents_unreachable),
+    ("frameworks_connected", "Frameworks whose event stream is open.", |sums| sums.frameworks_connected),
+    ("frameworks_disconnected", "Frameworks that may still come back.", |sums| sums.frameworks_disconnected),
+    ("frameworks_active", "Frameworks that are offered resources.", |sums| sums.frameworks_active),
+    ("frameworks_inactive", "Frameworks that are not offered resources.", |sums| sums.frameworks_inactive),
+    ("outstanding_offers", "Offers that are not answered.", |sums| sums.outstanding_offers),
+    ("tasks_staging", "Tasks in TASK_STAGING.", |sums| sums.tasks_staging),
+    ("tasks_starting", "Tasks in TASK_STARTING.", |sums| sums.tasks_starting),
+    ("tasks_running", "Tasks in TASK_RUNNING.", |sums| sums.tasks_running),
+    ("tasks_killing", "Tasks in TASK_KILLING.", |sums| sums.tasks_killing),
+    ("tasks_unreachable", "Tasks in TASK_UNREACHABLE.", |sums| sums.tasks_unreachable),
+];
+
+/// Declares every metric that the state and the counters of the master feed.
+pub(crate) fn declare(master: &Handle) {
+    let metrics = master.metrics();
+    let newest = Newest::new(master.clone());
+    for (name, help, value) in GAUGES {
+        let newest = newest.clone();
+        metrics.read(format!("master/{name}"), help, move || Some(double(value(&newest.get()))));
+    }
+    resources(metrics, &newest);
+    process(metrics, master);
+    system(metrics);
+}
+
+fn resources(metrics: &Metrics, newest: &Newest) {
+    for (index, name) in SCALARS.iter().enumerate() {
+        let usage = |suffix: &str, help, value: fn(&Summary, usize) -> f64| {
+            let newest = newest.clone();
+            metrics.read(format!("master/{name}_{suffix}"), help, move || Some(value(&newest.get(), index)));
+        };
+        usage("total", "How much registered agents have that cannot be revoked.", |sums, index| {
+            sums.usage.total[index]
+        });
+        usage("used", "How much of it tasks and executors hold.", |sums, index| sums.usage.used[index]);
+        usage("percent", "The part of it that is held, from 0 to 1.", |sums, index| sums.usage.part(index));
+        usage("revocable_total", "How much registered agents have that can be revoked.", |sums, index| {
+            sums.revocable.total[index]
+        });
+        usage("revocable_used", "How much of what can be revoked tasks and executors hold.", |sums, index| {
+            sums.revocable.used[index]
+        });
+        usage("revocable_percent", "The part of it that is held, from 0 to 1.", |sums, index| {
+            sums.revocable.part(index)
+        });
+        if *name != "gpus" {
+            let prefix = format!("allocator/mesos/resources/{name}");
+            let (total, held) = (newest.clone(), newest.clone());
+            let help = "How much registered agents have, as the allocator counts.";
+            metrics.read(format!("{prefix}/total"), help, move || {
+                let sums = total.get();
+                Some(sums.usage.total[index] + sums.revocable.total[index])
+            });
+            let help = "How much is in offers or held by tasks and executors.";
+            metrics.read(format!("{prefix}/offered_or_allocated"), help, move || Some(held.get().held[index]));
+        }
+    }
+}
+
+fn process(metrics: &Metrics, master: &Handle) {
+    let start = master.snapshot().identity.start_time;
+    metrics.read("master/uptime_secs", "Seconds since the master started.", move || {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some((now.as_secs_f64() - start).max(0.0))
+    });
+    // A master without a state to serve does not get as far as this.
+    metrics.read("master/elected", "1 on the master that leads.", || Some(1.0));
+    let queue = master.clone();
+    let help = "Commands that wait for the owner of the master's state.";
+    metrics.read("master/event_queue_dispatches", help, move || Some(double(queue.queued())));
+    if let RegistryPlace::File(path) = &master.config().registry {
+        let path = path.clone();
+        let help = "Size of the registry's file in bytes.";
+        metrics.read("registrar/registry_size_bytes", help, move || {
+            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+            std::fs::metadata(&path).ok().map(|file| file.len() as f64)
+        });
+    }
+}
+
+/// Name, help and value of a metric of the host.
+type Host = (&'static str, &'static str, fn(&SystemStats) -> f64);
+
+#[expect(clippy::cast_precision_loss, reason = "doubles are the format")]
+const HOST: [Host; 6] = [
+    ("cpus_total", "Processors of the host.", |stats| stats.cpus_total as f64),
+    ("load_1min", "Load average of the host over 1 minute.", |stats| stats.avg_load_1min),
+    ("load_5min", "Load average of the host over 5 minutes.", |stats| stats.avg_load_5min),
+    ("load_15min", "Load average of the host over 15 minutes.", |stats| stats.avg_load_15min),
+    ("mem_free_bytes", "Free memory of the host in bytes.", |stats| stats.mem_free_bytes as f64),
+    ("mem_total_bytes", "Memory of the host in bytes.", |stats| stats.mem_total_bytes as f64),
+];
+
+/// How old the figures of the host may be, so that they are read once for the six metrics.
+const HOST_AGE: Duration = Duration::from_millis(100);
+
+fn system(metrics: &Metrics) {
+    let read: Arc<Mutex<Option<(Instant, SystemStats)>>> = Arc::default();
+    for (name, help, value) in HOST {
+        let read = read.clone();
+        metrics.read(format!("system/{name}"), help, move || {
+            let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
+            if read.as_ref().is_none_or(|(at, _)| at.elapsed() > HOST_AGE) {
+                *read = Some((Instant::now(), SystemStats::read()));
+            }
+            read.as_ref().map(|(_, stats)| value(stats))
+        });
+    }
+}

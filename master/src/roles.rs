@@ -1,0 +1,119 @@
+//! Roles as operators see them: who is in them, what they hold. Shared by `/roles` and GET_ROLES.
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesos_types::{FrameworkId, Resources, is_subrole};
+
+use crate::{
+    config::MasterConfig,
+    legacy::resources::Amounts,
+    reading::Viewer,
+    state::Snapshot,
+};
+
+/// The weight of one role.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Weight {
+    pub(crate) role: String,
+    pub(crate) weight: f64,
+}
+
+/// The weights that `--weights` gave and that may be seen, by role.
+pub(crate) fn weights(config: &MasterConfig, viewer: &Viewer) -> Vec<Weight> {
+    let given = config.weights.iter().filter(|(role, _)| viewer.role(role));
+    let mut weights: Vec<Weight> =
+        given.map(|(role, weight)| Weight { role: role.clone(), weight: weight.as_f64() }).collect();
+    weights.sort_by(|a, b| a.role.cmp(&b.role));
+    weights
+}
+
+/// One role, its descendants included in the amounts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Role {
+    pub(crate) name: String,
+    pub(crate) weight: f64,
+    /// Frameworks that are subscribed to it or hold resources of it.
+    pub(crate) frameworks: BTreeSet<FrameworkId>,
+    pub(crate) allocated: Amounts,
+    pub(crate) offered: Amounts,
+    pub(crate) reserved: Amounts,
+    /// What counts against a quota: what is reserved, and what is allocated and not reserved.
+    pub(crate) consumed: Amounts,
+}
+
+fn within(role: &str, of: &str) -> bool {
+    role == of || is_subrole(role, of)
+}
+
+/// The role and those above it: `a/b`, `a`.
+fn ancestry(role: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(role), |role| role.rsplit_once('/').map(|(above, _)| above))
+}
+
+/// Every role that somebody uses and may be seen, with those above it; with `--roles` those of the list.
+/// Sorted by name.
+pub(crate) fn known(snapshot: &Snapshot, config: &MasterConfig, viewer: &Viewer) -> Vec<Role> {
+    let mut subscribers: BTreeMap<&str, BTreeSet<FrameworkId>> = BTreeMap::new();
+    for framework in snapshot.frameworks.values() {
+        let held = framework.used.allocation_roles().into_iter();
+        let held = held.chain(framework.offered.allocation_roles());
+        for role in framework.roles.iter().map(String::as_str).chain(held) {
+            subscribers.entry(role).or_default().insert(framework.id.clone());
+        }
+    }
+    let names: BTreeSet<&str> = match &config.roles {
+        Some(list) => list.iter().map(String::as_str).collect(),
+        None => {
+            let reserved = snapshot.agents.values().flat_map(|agent| agent.total.reservation_roles());
+            let weighted = config.weights.keys().map(String::as_str);
+            subscribers.keys().copied().chain(reserved).chain(weighted).flat_map(ancestry).collect()
+        }
+    };
+    let names = names.into_iter().filter(|name| viewer.role(name));
+    let of_role = |name: &str| {
+        let weight = config.weights.get(name).copied().unwrap_or(mesos_allocator::Weight::ONE);
+        role(snapshot, name, weight.as_f64(), subscribers.get(name).cloned().unwrap_or_default())
+    };
+    names.map(of_role).collect()
+}
+
+fn role(snapshot: &Snapshot, name: &str, weight: f64, frameworks: BTreeSet<FrameworkId>) -> Role {
+    let of_role = |resources: &Resources| {
+        resources.filter(|resource| {
+            resource.meta.allocation_role.as_deref().is_some_and(|role| within(role, name))
+        })
+    };
+    let mut role = Role {
+        name: name.to_owned(),
+        weight,
+        frameworks,
+        allocated: Amounts::default(),
+        offered: Amounts::default(),
+        reserved: Amounts::default(),
+        consumed: Amounts::default(),
+    };
+    for framework in snapshot.frameworks.values() {
+        let used = of_role(&framework.used);
+        role.allocated.add(&used);
+        role.consumed.add(&used.unreserved());
+        role.offered.add(&of_role(&framework.offered));
+    }
+    for agent in snapshot.agents.values() {
+        let reserved = agent.total.filter(|resource| {
+            resource.reservation_role().is_some_and(|role| within(role, name))
+        });
+        role.reserved.add(&reserved);
+        role.consumed.add(&reserved);
+    }
+    role
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ancestors_are_found() {
+        assert_eq!(ancestry("a/b/c").collect::<Vec<_>>(), ["a/b/c", "a/b", "a"]);
+        assert_eq!(ancestry("*").collect::<Vec<_>>(), ["*"]);
+    }
+}
