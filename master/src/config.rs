@@ -1,5 +1,10 @@
 //! What the master is told: plain values, checked by whoever fills them in.
-use std::{collections::{BTreeSet, HashMap}, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use mesos_allocator::Weight;
 use mesos_types::Quantities;

@@ -88,10 +88,18 @@ type Outgoing = mpsc::Sender<Result<MasterMessage, Status>>;
 impl Session {
     async fn run(self, mut incoming: Streaming<AgentMessage>, outgoing: Outgoing, peer: String) {
         let hello = match introduce(&mut incoming, &self.taken).await {
-            Ok((hello, snapshot)) => AgentHello { session: self.number, peer, hello, snapshot },
+            Ok((hello, snapshot)) => AgentHello {
+                session: self.number,
+                peer,
+                hello,
+                snapshot,
+            },
             Err(why) => {
                 tracing::warn!(%peer, why, "an agent's session ended before it said who it is");
-                let refused = Refused { message: why.to_owned(), shutdown: false };
+                let refused = Refused {
+                    message: why.to_owned(),
+                    shutdown: false,
+                };
                 let snapshot = self.master.snapshot();
                 let message = MasterMessage {
                     sequence: 1,
@@ -112,13 +120,26 @@ impl Session {
             over: self.over.clone(),
         };
         tokio::spawn(writer.run(queue, outgoing));
-        if self.master.send(Command::Hello { hello: Box::new(hello), messages }).await.is_err() {
+        if self
+            .master
+            .send(Command::Hello {
+                hello: Box::new(hello),
+                messages,
+            })
+            .await
+            .is_err()
+        {
             return;
         }
         self.read(incoming).await;
         self.over.cancel();
         // The master is stopping: nobody needs to know.
-        let _ = self.master.send(Command::SessionClosed { session: self.number }).await;
+        let _ = self
+            .master
+            .send(Command::SessionClosed {
+                session: self.number,
+            })
+            .await;
     }
 
     /// Passes messages on until either side ends the session.
@@ -137,7 +158,14 @@ impl Session {
                 }
             };
             if let Some(body) = message.body
-                && self.master.send(Command::Agent { session: self.number, body }).await.is_err()
+                && self
+                    .master
+                    .send(Command::Agent {
+                        session: self.number,
+                        body,
+                    })
+                    .await
+                    .is_err()
             {
                 return;
             }

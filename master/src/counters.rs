@@ -106,8 +106,11 @@ counters! {
 
 impl Counters {
     pub(crate) fn subscribe(&self, known_id: bool) {
-        let counter =
-            if known_id { &self.messages_reregister_framework } else { &self.messages_register_framework };
+        let counter = if known_id {
+            &self.messages_reregister_framework
+        } else {
+            &self.messages_register_framework
+        };
         counter.add(1);
     }
 
@@ -120,7 +123,9 @@ impl Counters {
             Type::Suppress => &self.messages_suppress_offers,
             Type::Kill => &self.messages_kill_task,
             Type::Acknowledge => &self.messages_status_update_acknowledgement,
-            Type::AcknowledgeOperationStatus => &self.messages_operation_status_update_acknowledgement,
+            Type::AcknowledgeOperationStatus => {
+                &self.messages_operation_status_update_acknowledgement
+            }
             Type::Reconcile => &self.messages_reconcile_tasks,
             Type::ReconcileOperations => &self.messages_reconcile_operations,
             Type::Message => &self.messages_framework_to_executor,
@@ -137,7 +142,11 @@ impl Counters {
 
     pub(crate) fn update(&self, valid: bool) {
         self.messages_status_update.add(1);
-        let counter = if valid { &self.valid_status_updates } else { &self.invalid_status_updates };
+        let counter = if valid {
+            &self.valid_status_updates
+        } else {
+            &self.invalid_status_updates
+        };
         counter.add(1);
     }
 

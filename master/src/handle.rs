@@ -104,7 +104,11 @@ impl Handle {
     /// The master is stopping.
     pub async fn teardown(&self, framework_id: FrameworkId) -> Result<Reply, Stopped> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Teardown { framework_id, reply }).await?;
+        self.send(Command::Teardown {
+            framework_id,
+            reply,
+        })
+        .await?;
         answer.await.map_err(|_| Stopped)
     }
 

@@ -62,7 +62,9 @@ pub(crate) enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
     /// Without the registry agents could be admitted twice, or come back after they were given up.
-    #[error("cannot write to the registry: {0}; repair the disk under work_dir and start the master again")]
+    #[error(
+        "cannot write to the registry: {0}; repair the disk under work_dir and start the master again"
+    )]
     Registry(String),
 }
 
@@ -137,16 +139,41 @@ impl Owner {
 
     fn event(&mut self, command: Command) -> Result<Event, OwnerError> {
         Ok(match command {
-            Command::Subscribe { stream, stream_id, subscribe, principal, events, reply } => {
+            Command::Subscribe {
+                stream,
+                stream_id,
+                subscribe,
+                principal,
+                events,
+                reply,
+            } => {
                 self.streams.insert(stream, events);
-                Event::Subscribe { request: self.request(reply), stream, stream_id, subscribe, principal }
+                Event::Subscribe {
+                    request: self.request(reply),
+                    stream,
+                    stream_id,
+                    subscribe,
+                    principal,
+                }
             }
-            Command::Call { stream_id, principal, call, reply } => {
-                Event::Call { request: self.request(reply), stream_id, principal, call }
-            }
-            Command::Teardown { framework_id, reply } => {
-                Event::Teardown { request: self.request(reply), framework_id }
-            }
+            Command::Call {
+                stream_id,
+                principal,
+                call,
+                reply,
+            } => Event::Call {
+                request: self.request(reply),
+                stream_id,
+                principal,
+                call,
+            },
+            Command::Teardown {
+                framework_id,
+                reply,
+            } => Event::Teardown {
+                request: self.request(reply),
+                framework_id,
+            },
             Command::StreamClosed { stream } => Event::StreamClosed { stream },
             Command::Hello { hello, messages } => {
                 self.sessions.insert(hello.session, messages);
@@ -179,9 +206,15 @@ impl Owner {
                 }
             }
             Effect::Event { stream, event } => {
-                let full = self.streams.get(&stream).is_some_and(|queue| queue.try_send(event).is_err());
+                let full = self
+                    .streams
+                    .get(&stream)
+                    .is_some_and(|queue| queue.try_send(event).is_err());
                 if full {
-                    tracing::warn!(stream, "a framework does not read its events fast enough; its stream is cut");
+                    tracing::warn!(
+                        stream,
+                        "a framework does not read its events fast enough; its stream is cut"
+                    );
                     self.streams.remove(&stream);
                     return Ok(Some(Event::StreamClosed { stream }));
                 }
@@ -190,9 +223,15 @@ impl Owner {
                 self.streams.remove(&stream);
             }
             Effect::Message { session, body } => {
-                let full = self.sessions.get(&session).is_some_and(|queue| queue.try_send(body).is_err());
+                let full = self
+                    .sessions
+                    .get(&session)
+                    .is_some_and(|queue| queue.try_send(body).is_err());
                 if full {
-                    tracing::warn!(session, "an agent does not read its messages fast enough; its session is cut");
+                    tracing::warn!(
+                        session,
+                        "an agent does not read its messages fast enough; its session is cut"
+                    );
                     self.sessions.remove(&session);
                     return Ok(Some(Event::SessionClosed { session }));
                 }

@@ -1,7 +1,7 @@
 //! `POST /api/v1/scheduler`: calls of frameworks, and the event stream of each.
 use mesos_http::{
-    Dialect, HeaderName, RecordSender, Request, Response, Router, StatusCode, negotiate, parse_call,
-    record_stream,
+    Dialect, HeaderName, RecordSender, Request, Response, Router, StatusCode, negotiate,
+    parse_call, record_stream,
 };
 use mesos_wire::{
     Encoding, encode,
@@ -48,7 +48,9 @@ async fn subscribe(master: &Handle, request: &Request, call: Call) -> Result<Res
         Err(refusal) => return Ok(refusal),
     };
     if request.headers.contains_key(STREAM_ID) {
-        return Ok(Response::bad_request("Subscribe calls should not include the 'Mesos-Stream-Id' header"));
+        return Ok(Response::bad_request(
+            "Subscribe calls should not include the 'Mesos-Stream-Id' header",
+        ));
     }
     let config = master.config();
     let (records, body) = record_stream(config.stream_records, config.stream_bytes);
@@ -127,7 +129,10 @@ async fn write(
 
 /// QUOTA_V2 has no name in the JSON of Mesos's v1 API: clients get an empty object there.
 fn hide_quota_v2(event: &mut Event) {
-    let info = event.subscribed.as_mut().and_then(|subscribed| subscribed.master_info.as_mut());
+    let info = event
+        .subscribed
+        .as_mut()
+        .and_then(|subscribed| subscribed.master_info.as_mut());
     for capability in info.into_iter().flat_map(|info| &mut info.capabilities) {
         if capability.r#type() == master_info::capability::Type::QuotaV2 {
             capability.r#type = None;

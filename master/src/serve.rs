@@ -5,7 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use mesos_http::{AllowAll, Authorizer, Metrics, Router, ServeError, Server, logging::LogLevel, version};
+use mesos_http::{
+    AllowAll, Authorizer, Metrics, Router, ServeError, Server, logging::LogLevel, version,
+};
 use mesos_wire::v1::{Address, MasterInfo, master_info};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -59,7 +61,9 @@ impl Running {
     /// Why it cannot go on.
     pub async fn wait(self) -> Result<(), OwnerError> {
         let outcome = self.owner.await.unwrap_or_else(|error| {
-            Err(OwnerError::Registry(format!("the owner of the state was lost: {error}")))
+            Err(OwnerError::Registry(format!(
+                "the owner of the state was lost: {error}"
+            )))
         });
         self.stop.cancel();
         // The server has no outcome of its own.
@@ -92,7 +96,14 @@ pub async fn start(
     let counters = Arc::new(Counters::default());
     let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
     let published = Arc::new(Published::new(Snapshot::new(Arc::new(identity.clone()))));
-    let core = Core::new(config.clone(), identity, registry, authorizer.clone(), counters.clone(), now);
+    let core = Core::new(
+        config.clone(),
+        identity,
+        registry,
+        authorizer.clone(),
+        counters.clone(),
+        now,
+    );
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let handle = Handle::new(
         commands.clone(),
@@ -121,7 +132,13 @@ pub async fn start(
     let server = server.grpc(control::router(handle.clone()).into_axum_router());
     let owner = tokio::spawn(owner.run(stop.clone()));
     let server = tokio::spawn(server.serve(service, stop.clone()));
-    Ok(Running { address, handle, server, owner, stop })
+    Ok(Running {
+        address,
+        handle,
+        server,
+        owner,
+        stop,
+    })
 }
 
 async fn open(place: &RegistryPlace) -> Result<(Registrar, Registry), StartError> {
@@ -136,7 +153,11 @@ async fn open(place: &RegistryPlace) -> Result<(Registrar, Registry), StartError
 }
 
 /// Every endpoint of the master.
-fn router(handle: &Handle, authorizer: Arc<dyn Authorizer>, stop: CancellationToken) -> Router<Handle> {
+fn router(
+    handle: &Handle,
+    authorizer: Arc<dyn Authorizer>,
+    stop: CancellationToken,
+) -> Router<Handle> {
     let mut router = Router::new(handle.clone())
         .prefix("/master")
         .authorizer(authorizer)
@@ -149,12 +170,18 @@ fn router(handle: &Handle, authorizer: Arc<dyn Authorizer>, stop: CancellationTo
 fn master_info(config: &MasterConfig, address: SocketAddr) -> MasterInfo {
     use master_info::{Capability, capability::Type};
     let told = config.advertise.map_or(address, |advertised| {
-        let port = if advertised.port() == 0 { address.port() } else { advertised.port() };
+        let port = if advertised.port() == 0 {
+            address.port()
+        } else {
+            advertised.port()
+        };
         SocketAddr::new(advertised.ip(), port)
     });
     let ip = told.ip().to_string();
     let hostname = config.hostname.clone().unwrap_or_else(|| ip.clone());
-    let capability = |kind: Type| Capability { r#type: Some(kind.into()) };
+    let capability = |kind: Type| Capability {
+        r#type: Some(kind.into()),
+    };
     MasterInfo {
         id: uuid::Uuid::new_v4().to_string(),
         ip: match told.ip() {
@@ -166,7 +193,11 @@ fn master_info(config: &MasterConfig, address: SocketAddr) -> MasterInfo {
         pid: Some(format!("master@{told}")),
         hostname: Some(hostname.clone()),
         version: Some(version::COMPATIBLE.to_owned()),
-        address: Some(Address { hostname: Some(hostname), ip: Some(ip), port: i32::from(told.port()) }),
+        address: Some(Address {
+            hostname: Some(hostname),
+            ip: Some(ip),
+            port: i32::from(told.port()),
+        }),
         domain: config.domain.clone(),
         capabilities: vec![
             capability(Type::AgentUpdate),

@@ -14,9 +14,14 @@ const REGISTRY: &str = "registry.redb";
 
 /// The configuration that the flags ask for. May ask the resolver for the host's name.
 pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
-    let listen = SocketAddr::new(IpAddr::V4(flags.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)), flags.port);
-    let advertise =
-        SocketAddr::new(IpAddr::V4(flags.reachable_ip()), flags.advertise_port.unwrap_or(0));
+    let listen = SocketAddr::new(
+        IpAddr::V4(flags.ip.unwrap_or(Ipv4Addr::UNSPECIFIED)),
+        flags.port,
+    );
+    let advertise = SocketAddr::new(
+        IpAddr::V4(flags.reachable_ip()),
+        flags.advertise_port.unwrap_or(0),
+    );
     let min_allocatable = flags
         .min_allocatable_resources
         .iter()
@@ -24,8 +29,9 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
             alternative
                 .iter()
                 .map(|(name, amount)| {
-                    let amount = Scalar::from_f64(*amount)
-                        .ok_or_else(|| format!("--min_allocatable_resources: {amount} is no amount of {name}"))?;
+                    let amount = Scalar::from_f64(*amount).ok_or_else(|| {
+                        format!("--min_allocatable_resources: {amount} is no amount of {name}")
+                    })?;
                     Ok((name.as_str(), amount))
                 })
                 .collect::<Result<Quantities, String>>()
@@ -55,7 +61,10 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
         agent_ping_timeout: flags.agent_ping_timeout,
         max_agent_ping_timeouts: u32::try_from(flags.max_agent_ping_timeouts)?,
         agent_reregister_timeout: flags.agent_reregister_timeout,
-        roles: flags.roles.as_ref().map(|roles| roles.iter().cloned().collect()),
+        roles: flags
+            .roles
+            .as_ref()
+            .map(|roles| roles.iter().cloned().collect()),
         root_submissions: flags.root_submissions,
         max_completed_frameworks: flags.max_completed_frameworks,
         max_completed_tasks_per_framework: flags.max_completed_tasks_per_framework,

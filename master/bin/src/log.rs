@@ -1,7 +1,11 @@
 //! Where the daemon's log goes, and how much of it.
+use std::io::IsTerminal as _;
+
 use mesos_flags::logging::{LogSeverity, LoggingFlags};
 use mesos_http::logging::LogLevel;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, registry, reload, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    EnvFilter, fmt, layer::SubscriberExt as _, registry, reload, util::SubscriberInitExt as _,
+};
 
 /// Starts logging to stderr; `RUST_LOG` overrides the flag. The handle raises the verbosity for a while.
 pub fn start(flags: &LoggingFlags) -> LogLevel {
@@ -13,7 +17,14 @@ pub fn start(flags: &LoggingFlags) -> LogLevel {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(base));
     let (layer, reload) = reload::Layer::new(filter);
-    registry().with(layer).with(fmt::layer().with_writer(std::io::stderr)).init();
+    registry()
+        .with(layer)
+        .with(
+            fmt::layer()
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_writer(std::io::stderr),
+        )
+        .init();
     LogLevel::new(0, move |level| {
         let filter = match level {
             0 => base,

@@ -50,7 +50,10 @@ fn main() -> ExitCode {
             Notice::Warning(text) => tracing::warn!("{text}"),
         }
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail("cannot start the runtime", &error, Exit::Start),
     };
@@ -84,9 +87,10 @@ async fn run(config: mesos_master::MasterConfig, level: mesos_http::logging::Log
 
 /// SIGTERM and SIGINT end the master in order; tasks run on.
 async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
         tracing::error!("cannot listen for signals; only SIGKILL will stop this master");
         return std::future::pending().await;
     };

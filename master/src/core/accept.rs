@@ -11,12 +11,7 @@ use mesos_wire::v1::{
     task_status::Reason,
 };
 
-use super::{
-    Core,
-    allocation::refusal,
-    event::events,
-    status::for_awareness,
-};
+use super::{Core, allocation::refusal, event::events, status::for_awareness};
 use crate::{
     state::{Executor, Framework, Offer, Task},
     validation::{
@@ -33,15 +28,25 @@ struct Pool {
 }
 
 impl Core {
-    pub(super) fn accept(&mut self, id: &FrameworkId, principal: Option<&str>, accept: call::Accept) {
+    pub(super) fn accept(
+        &mut self,
+        id: &FrameworkId,
+        principal: Option<&str>,
+        accept: call::Accept,
+    ) {
         let offers = match self.take_offers(id, &accept.offer_ids) {
             Ok(offers) => offers,
             Err(why) => return self.drop_all(id, &accept, &why),
         };
         let Some(first) = offers.first() else { return };
-        let offered = offers.iter().fold(Resources::default(), |sum, offer| &sum + &offer.resources);
-        let mut pool =
-            Pool { agent_id: first.agent_id.clone(), role: first.role.clone(), left: offered.clone() };
+        let offered = offers
+            .iter()
+            .fold(Resources::default(), |sum, offer| &sum + &offer.resources);
+        let mut pool = Pool {
+            agent_id: first.agent_id.clone(),
+            role: first.role.clone(),
+            left: offered.clone(),
+        };
         for operation in accept.operations {
             self.apply_operation(id, principal, operation, &mut pool);
         }
@@ -56,12 +61,20 @@ impl Core {
 
     /// Takes the offers out of the books when they go together; else those of them that are the
     /// framework's own are given back.
-    fn take_offers(&mut self, id: &FrameworkId, ids: &[v1::OfferId]) -> Result<Vec<Arc<Offer>>, String> {
+    fn take_offers(
+        &mut self,
+        id: &FrameworkId,
+        ids: &[v1::OfferId],
+    ) -> Result<Vec<Arc<Offer>>, String> {
         let checked = self.check_offers(id, ids);
         let mut taken = Vec::new();
         for offer_id in ids {
             let offer_id = OfferId::from(offer_id);
-            if self.state.offers.get(&offer_id).is_some_and(|offer| offer.framework_id == *id)
+            if self
+                .state
+                .offers
+                .get(&offer_id)
+                .is_some_and(|offer| offer.framework_id == *id)
                 && let Some(offer) = self.take_offer(&offer_id)
             {
                 taken.push(offer);
@@ -115,7 +128,9 @@ impl Core {
     /// The offers are no good: every task is dropped, every operation refused.
     fn drop_all(&mut self, id: &FrameworkId, accept: &call::Accept, why: &str) {
         tracing::warn!(framework_id = %id, why, "an ACCEPT with invalid offers");
-        let Some(framework) = self.state.frameworks.get(id).cloned() else { return };
+        let Some(framework) = self.state.frameworks.get(id).cloned() else {
+            return;
+        };
         let state = for_awareness(&framework, TaskState::TaskDropped);
         for operation in &accept.operations {
             let message = format!("Task launched with invalid offers: {why}");
@@ -125,7 +140,12 @@ impl Core {
                         self.refuse_task(id, task, state, Reason::InvalidOffers, &message);
                     }
                 }
-                _ => self.refuse_operation(id, None, operation, &format!("Operation attempted with invalid offers: {why}")),
+                _ => self.refuse_operation(
+                    id,
+                    None,
+                    operation,
+                    &format!("Operation attempted with invalid offers: {why}"),
+                ),
             }
         }
     }
@@ -140,9 +160,16 @@ impl Core {
         match operation.r#type() {
             Type::Launch => {
                 if operation.id.is_some() {
-                    let message = "The `id` field cannot be set on LAUNCH and LAUNCH_GROUP operations";
+                    let message =
+                        "The `id` field cannot be set on LAUNCH and LAUNCH_GROUP operations";
                     for task in tasks_of(&operation) {
-                        self.refuse_task(id, task, TaskState::TaskError, Reason::TaskInvalid, message);
+                        self.refuse_task(
+                            id,
+                            task,
+                            TaskState::TaskError,
+                            Reason::TaskInvalid,
+                            message,
+                        );
                     }
                     return;
                 }
@@ -153,7 +180,13 @@ impl Core {
             Type::LaunchGroup => {
                 let message = "Task groups (LAUNCH_GROUP) are not built yet";
                 for task in tasks_of(&operation) {
-                    self.refuse_task(id, task, TaskState::TaskError, Reason::TaskGroupInvalid, message);
+                    self.refuse_task(
+                        id,
+                        task,
+                        TaskState::TaskError,
+                        Reason::TaskGroupInvalid,
+                        message,
+                    );
                 }
             }
             kind @ (Type::Unknown
@@ -171,8 +204,16 @@ impl Core {
         }
     }
 
-    fn launch(&mut self, id: &FrameworkId, principal: Option<&str>, mut task: TaskInfo, pool: &mut Pool) {
-        let Some(framework) = self.state.frameworks.get(id).cloned() else { return };
+    fn launch(
+        &mut self,
+        id: &FrameworkId,
+        principal: Option<&str>,
+        mut task: TaskInfo,
+        pool: &mut Pool,
+    ) {
+        let Some(framework) = self.state.frameworks.get(id).cloned() else {
+            return;
+        };
         let Some(agent) = self.state.agents.get(&pool.agent_id).cloned() else {
             let state = for_awareness(&framework, TaskState::TaskDropped);
             let message = "Agent removed while the task was launched";
@@ -184,15 +225,38 @@ impl Core {
             return self.refuse_task(id, &task, state, Reason::AgentDisconnected, message);
         }
         prepare(&mut task, &framework, &pool.role);
-        if !self.authorizer.authorize(principal, Action::RunTask, Object::TaskInfo(&task, &framework.info)) {
-            let message = format!("Not authorized to launch as user '{}'", user_of(&task, &framework));
-            return self.refuse_task(id, &task, TaskState::TaskError, Reason::TaskUnauthorized, &message);
+        if !self.authorizer.authorize(
+            principal,
+            Action::RunTask,
+            Object::TaskInfo(&task, &framework.info),
+        ) {
+            let message = format!(
+                "Not authorized to launch as user '{}'",
+                user_of(&task, &framework)
+            );
+            return self.refuse_task(
+                id,
+                &task,
+                TaskState::TaskError,
+                Reason::TaskUnauthorized,
+                &message,
+            );
         }
-        let ground = Ground { framework: &framework, agent: &agent, left: &pool.left };
+        let ground = Ground {
+            framework: &framework,
+            agent: &agent,
+            left: &pool.left,
+        };
         let needs = match validate(&task, ground) {
             Ok(needs) => needs,
             Err(invalid) => {
-                return self.refuse_task(id, &task, TaskState::TaskError, Reason::TaskInvalid, &invalid.0);
+                return self.refuse_task(
+                    id,
+                    &task,
+                    TaskState::TaskError,
+                    Reason::TaskInvalid,
+                    &invalid.0,
+                );
             }
         };
         pool.left -= &needs.task;
@@ -200,7 +264,9 @@ impl Core {
         // One form inside, whatever the framework wrote.
         task.resources = needs.task.to_wire(Format::PostRefinement);
         if let Some(executor) = &task.executor
-            && !agent.executors.contains_key(&(id.clone(), (&executor.executor_id).into()))
+            && !agent
+                .executors
+                .contains_key(&(id.clone(), (&executor.executor_id).into()))
         {
             self.add_executor(Executor {
                 id: (&executor.executor_id).into(),
@@ -212,12 +278,22 @@ impl Core {
         }
         tracing::debug!(framework_id = %id, task_id = %task.task_id, agent_id = %agent.id, "launching a task");
         self.add_task(Task::new(record_of(&task, id), needs.task));
-        let run = RunTask { framework: Some((*framework.info).clone()), task: Some(task) };
+        let run = RunTask {
+            framework: Some((*framework.info).clone()),
+            task: Some(task),
+        };
         self.tell(&agent.id, Body::RunTask(run));
     }
 
     /// Answers a task that never came to be.
-    fn refuse_task(&mut self, id: &FrameworkId, task: &TaskInfo, state: TaskState, reason: Reason, message: &str) {
+    fn refuse_task(
+        &mut self,
+        id: &FrameworkId,
+        task: &TaskInfo,
+        state: TaskState,
+        reason: Reason,
+        message: &str,
+    ) {
         let status: TaskStatus = self.status(
             task.task_id.clone(),
             Some(task.agent_id.clone()),
@@ -230,9 +306,17 @@ impl Core {
     }
 
     /// Answers an operation that is not carried out: only those with an id are answered.
-    fn refuse_operation(&mut self, id: &FrameworkId, agent: Option<&AgentId>, operation: &Operation, message: &str) {
+    fn refuse_operation(
+        &mut self,
+        id: &FrameworkId,
+        agent: Option<&AgentId>,
+        operation: &Operation,
+        message: &str,
+    ) {
         tracing::warn!(framework_id = %id, operation = operation.r#type().as_str_name(), message, "refused an operation");
-        let Some(operation_id) = operation.id.clone() else { return };
+        let Some(operation_id) = operation.id.clone() else {
+            return;
+        };
         let status = OperationStatus {
             operation_id: Some(operation_id),
             state: OperationState::OperationError.into(),
@@ -248,7 +332,10 @@ fn tasks_of(operation: &Operation) -> &[TaskInfo] {
     if let Some(launch) = &operation.launch {
         return &launch.task_infos;
     }
-    operation.launch_group.as_ref().map_or(&[], |group| &group.task_group.tasks)
+    operation
+        .launch_group
+        .as_ref()
+        .map_or(&[], |group| &group.task_group.tasks)
 }
 
 /// Fills in what frameworks may leave out: the allocation, the executor's framework, the type of an old
@@ -257,8 +344,9 @@ fn prepare(task: &mut TaskInfo, framework: &Framework, role: &str) {
     let allocate = |resources: &mut Vec<v1::Resource>| {
         for resource in resources {
             if resource.allocation_info.is_none() {
-                resource.allocation_info =
-                    Some(v1::resource::AllocationInfo { role: Some(role.to_owned()) });
+                resource.allocation_info = Some(v1::resource::AllocationInfo {
+                    role: Some(role.to_owned()),
+                });
             }
         }
     };
@@ -284,12 +372,18 @@ fn prepare_executor(executor: &mut ExecutorInfo, framework: &FrameworkId) {
 /// What the master remembers of a task.
 fn record_of(task: &TaskInfo, framework: &FrameworkId) -> v1::Task {
     let command = task.command.as_ref();
-    let of_executor = task.executor.as_ref().and_then(|executor| executor.command.as_ref());
+    let of_executor = task
+        .executor
+        .as_ref()
+        .and_then(|executor| executor.command.as_ref());
     v1::Task {
         name: task.name.clone(),
         task_id: task.task_id.clone(),
         framework_id: framework.into(),
-        executor_id: task.executor.as_ref().map(|executor| executor.executor_id.clone()),
+        executor_id: task
+            .executor
+            .as_ref()
+            .map(|executor| executor.executor_id.clone()),
         agent_id: task.agent_id.clone(),
         state: TaskState::TaskStaging.into(),
         resources: task.resources.clone(),
@@ -298,13 +392,20 @@ fn record_of(task: &TaskInfo, framework: &FrameworkId) -> v1::Task {
         container: task.container.clone(),
         health_check: task.health_check.clone(),
         kill_policy: task.kill_policy.clone(),
-        user: command.or(of_executor).and_then(|command| command.user.clone()),
+        user: command
+            .or(of_executor)
+            .and_then(|command| command.user.clone()),
         limits: task.limits.clone(),
         ..v1::Task::default()
     }
 }
 
 fn user_of<'a>(task: &'a TaskInfo, framework: &'a Framework) -> &'a str {
-    let command = task.command.as_ref().or(task.executor.as_ref().and_then(|executor| executor.command.as_ref()));
-    command.and_then(|command| command.user.as_deref()).unwrap_or(&framework.info.user)
+    let command = task.command.as_ref().or(task
+        .executor
+        .as_ref()
+        .and_then(|executor| executor.command.as_ref()));
+    command
+        .and_then(|command| command.user.as_deref())
+        .unwrap_or(&framework.info.user)
 }

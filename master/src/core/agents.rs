@@ -20,7 +20,10 @@ pub(super) struct Liveness {
 impl Core {
     pub(super) fn agent_message(&mut self, session: u64, body: agent_message::Body) {
         let Some(id) = self.sessions.get(&session).cloned() else {
-            tracing::debug!(session, "dropped a message of an agent whose session has ended");
+            tracing::debug!(
+                session,
+                "dropped a message of an agent whose session has ended"
+            );
             return;
         };
         if let Some(liveness) = self.liveness.get_mut(&id) {
@@ -43,8 +46,12 @@ impl Core {
     /// The session broke. The agent keeps its tasks and is expected back; nothing of it is offered.
     pub(super) fn session_closed(&mut self, session: u64) {
         self.transitions.drop_session(session);
-        let Some(id) = self.sessions.remove(&session) else { return };
-        let Some(agent) = self.agent_mut(&id) else { return };
+        let Some(id) = self.sessions.remove(&session) else {
+            return;
+        };
+        let Some(agent) = self.agent_mut(&id) else {
+            return;
+        };
         if agent.session != Some(session) {
             return;
         }
@@ -60,19 +67,35 @@ impl Core {
     pub(super) fn watch(&mut self, id: &AgentId, heard: bool) {
         self.next.epoch += 1;
         let epoch = self.next.epoch;
-        self.liveness.insert(id.clone(), Liveness { epoch, missed: 0, heard });
+        self.liveness.insert(
+            id.clone(),
+            Liveness {
+                epoch,
+                missed: 0,
+                heard,
+            },
+        );
         self.set_ping(id, epoch, self.config.agent_ping_timeout);
     }
 
     fn set_ping(&mut self, id: &AgentId, epoch: u64, after: Duration) {
-        self.timers.set(self.now.monotonic, after, Timer::Ping(id.clone(), epoch));
+        self.timers
+            .set(self.now.monotonic, after, Timer::Ping(id.clone(), epoch));
     }
 
     pub(super) fn ping(&mut self, id: &AgentId, epoch: u64) {
-        let Some(liveness) = self.liveness.get_mut(id).filter(|liveness| liveness.epoch == epoch) else {
+        let Some(liveness) = self
+            .liveness
+            .get_mut(id)
+            .filter(|liveness| liveness.epoch == epoch)
+        else {
             return;
         };
-        liveness.missed = if liveness.heard { 0 } else { liveness.missed + 1 };
+        liveness.missed = if liveness.heard {
+            0
+        } else {
+            liveness.missed + 1
+        };
         liveness.heard = false;
         let missed = liveness.missed;
         if missed >= self.config.max_agent_ping_timeouts {

@@ -1,7 +1,9 @@
 //! The allocator as the core uses it: records in, allotments out, clocks matched.
 use std::time::{Duration, Instant};
 
-use mesos_allocator::{Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options, refusal_from_seconds};
+use mesos_allocator::{
+    Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options, refusal_from_seconds,
+};
 use mesos_types::{AgentId, FrameworkId, Resources};
 use mesos_wire::v1::Filters;
 
@@ -28,7 +30,11 @@ impl Allocation {
             excluded_from_shares: config.fair_sharing_excluded.clone(),
             weights: config.weights.clone(),
         };
-        Self { allocator: Allocator::new(options), start, alarm: None }
+        Self {
+            allocator: Allocator::new(options),
+            start,
+            alarm: None,
+        }
     }
 
     fn time(&self, now: Instant) -> Duration {
@@ -52,12 +58,15 @@ impl Allocation {
     }
 
     pub(super) fn add_framework(&mut self, framework: &Framework) {
-        self.allocator.add_framework(&framework.id, &spec(framework), framework.connected());
+        self.allocator
+            .add_framework(&framework.id, &spec(framework), framework.connected());
     }
 
     /// Its filters stay.
     pub(super) fn update_framework(&mut self, framework: &Framework) {
-        log(self.allocator.update_framework(&framework.id, &spec(framework)));
+        log(self
+            .allocator
+            .update_framework(&framework.id, &spec(framework)));
     }
 
     pub(super) fn activate_framework(&mut self, id: &FrameworkId) {
@@ -74,9 +83,14 @@ impl Allocation {
 
     /// With everything that is charged on it in the record.
     pub(super) fn add_agent(&mut self, agent: &Agent) {
-        let used: Vec<(FrameworkId, Resources)> =
-            agent.used.iter().map(|(id, used)| (id.clone(), used.clone())).collect();
-        log(self.allocator.add_agent(&agent.id, &agent.total, &used, agent.active()));
+        let used: Vec<(FrameworkId, Resources)> = agent
+            .used
+            .iter()
+            .map(|(id, used)| (id.clone(), used.clone()))
+            .collect();
+        log(self
+            .allocator
+            .add_agent(&agent.id, &agent.total, &used, agent.active()));
     }
 
     /// The agent is back: its total may be another one.
@@ -86,7 +100,12 @@ impl Allocation {
     }
 
     /// More is held than was offered.
-    pub(super) fn charge(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
+    pub(super) fn charge(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+    ) {
         log(self.allocator.charge(framework, agent, resources));
     }
 
@@ -108,7 +127,9 @@ impl Allocation {
         now: Instant,
     ) {
         let now = self.time(now);
-        log(self.allocator.recover(framework, agent, resources, refused, now));
+        log(self
+            .allocator
+            .recover(framework, agent, resources, refused, now));
     }
 
     pub(super) fn revive(&mut self, id: &FrameworkId, roles: &[String]) {

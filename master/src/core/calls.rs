@@ -22,7 +22,12 @@ impl Core {
         self.reply(request, reply);
     }
 
-    fn admit(&self, id: &FrameworkId, stream_id: Option<&str>, principal: Option<&str>) -> Result<(), Reply> {
+    fn admit(
+        &self,
+        id: &FrameworkId,
+        stream_id: Option<&str>,
+        principal: Option<&str>,
+    ) -> Result<(), Reply> {
         let Some(framework) = self.state.frameworks.get(id) else {
             return Err(Reply::BadRequest("Framework cannot be found".to_owned()));
         };
@@ -77,7 +82,10 @@ impl Core {
             }
             Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default().tasks),
             Type::ReconcileOperations => {
-                self.reconcile_operations(id, &call.reconcile_operations.unwrap_or_default().operations);
+                self.reconcile_operations(
+                    id,
+                    &call.reconcile_operations.unwrap_or_default().operations,
+                );
             }
             Type::Message => self.message(id, call.message.unwrap_or_default()),
             Type::Request => {
@@ -98,7 +106,10 @@ impl Core {
             executor_id: Some(message.executor_id),
             data: message.data,
         };
-        let sent = self.tell(&agent, mesos_control::v1::master_message::Body::FrameworkMessage(body));
+        let sent = self.tell(
+            &agent,
+            mesos_control::v1::master_message::Body::FrameworkMessage(body),
+        );
         self.counters.framework_message(sent);
         if !sent {
             tracing::warn!(framework_id = %id, agent_id = %agent, "dropped a message to an executor: its agent is not connected");

@@ -11,9 +11,16 @@ use crate::state::{Change, Executor, Standing, TaskKey};
 impl Core {
     /// The stream's client is gone, or was too slow.
     pub(super) fn stream_closed(&mut self, stream: u64) {
-        let Some(id) = self.streams.remove(&stream) else { return };
-        let Some(framework) = self.framework_mut(&id) else { return };
-        if framework.subscription().is_none_or(|current| current.stream != stream) {
+        let Some(id) = self.streams.remove(&stream) else {
+            return;
+        };
+        let Some(framework) = self.framework_mut(&id) else {
+            return;
+        };
+        if framework
+            .subscription()
+            .is_none_or(|current| current.stream != stream)
+        {
             return;
         }
         framework.standing = Standing::Disconnected;
@@ -27,7 +34,11 @@ impl Core {
         self.allocation.deactivate_framework(&id);
         self.withdraw_offers_of(&id, false);
         let epoch = self.epoch(&id);
-        self.timers.set(self.now.monotonic, timeout, Timer::FailoverTimeout(id.clone(), epoch));
+        self.timers.set(
+            self.now.monotonic,
+            timeout,
+            Timer::FailoverTimeout(id.clone(), epoch),
+        );
         self.framework_updated(&id);
     }
 
@@ -56,11 +67,15 @@ impl Core {
 
     /// Ends everything of a framework and makes its id unusable as long as it is remembered.
     fn remove_framework(&mut self, id: &FrameworkId) {
-        let Some(framework) = self.state.frameworks.get(id).cloned() else { return };
+        let Some(framework) = self.state.frameworks.get(id).cloned() else {
+            return;
+        };
         self.withdraw_offers_of(id, false);
         if let Some(subscription) = framework.subscription() {
             self.streams.remove(&subscription.stream);
-            self.effects.push(Effect::CloseStream { stream: subscription.stream });
+            self.effects.push(Effect::CloseStream {
+                stream: subscription.stream,
+            });
         }
         let mut agents: BTreeSet<AgentId> = BTreeSet::new();
         for task in framework.tasks.values() {
@@ -83,12 +98,16 @@ impl Core {
             self.remove_executor(executor);
         }
         for agent in agents {
-            let shutdown = ShutdownFramework { framework_id: Some(id.into()) };
+            let shutdown = ShutdownFramework {
+                framework_id: Some(id.into()),
+            };
             self.tell(&agent, Body::ShutdownFramework(shutdown));
         }
         self.allocation.remove_framework(id);
         self.epochs.remove(id);
-        let Some(mut framework) = self.state.frameworks.remove(id) else { return };
+        let Some(mut framework) = self.state.frameworks.remove(id) else {
+            return;
+        };
         let ended = Arc::make_mut(&mut framework);
         ended.standing = Standing::Completed;
         ended.unregistered_time = self.now.seconds();
@@ -111,12 +130,19 @@ impl Core {
         executor: &mesos_types::ExecutorId,
     ) -> Option<Arc<Executor>> {
         let known = self.state.frameworks.get(framework)?;
-        known.executors.get(&(agent.clone(), executor.clone())).cloned()
+        known
+            .executors
+            .get(&(agent.clone(), executor.clone()))
+            .cloned()
     }
 
     /// The names of everything a framework runs on an agent.
     pub(super) fn tasks_on(&self, agent: &AgentId) -> Vec<TaskKey> {
-        self.state.agents.get(agent).map(|agent| agent.tasks.iter().cloned().collect()).unwrap_or_default()
+        self.state
+            .agents
+            .get(agent)
+            .map(|agent| agent.tasks.iter().cloned().collect())
+            .unwrap_or_default()
     }
 }
 

@@ -11,10 +11,17 @@ impl Core {
         let task_id = TaskId::from(&kill.task_id);
         let Some(task) = self.task_mut(id, &task_id) else {
             tracing::info!(framework_id = %id, %task_id, "a kill of an unknown task: its state is reconciled");
-            let asked = call::reconcile::Task { task_id: kill.task_id, agent_id: kill.agent_id };
+            let asked = call::reconcile::Task {
+                task_id: kill.task_id,
+                agent_id: kill.agent_id,
+            };
             return self.reconcile(id, &[asked]);
         };
-        if kill.agent_id.as_ref().is_some_and(|given| given.as_str() != task.agent_id.as_str()) {
+        if kill
+            .agent_id
+            .as_ref()
+            .is_some_and(|given| given.as_str() != task.agent_id.as_str())
+        {
             tracing::warn!(framework_id = %id, %task_id, agent_id = %task.agent_id, "dropped a kill: it names another agent");
             return;
         }
@@ -34,7 +41,11 @@ impl Core {
         agent_id: &AgentId,
         kill_policy: Option<KillPolicy>,
     ) {
-        let body = KillTask { framework_id: Some(id.into()), task_id: Some(task_id.into()), kill_policy };
+        let body = KillTask {
+            framework_id: Some(id.into()),
+            task_id: Some(task_id.into()),
+            kill_policy,
+        };
         if !self.tell(agent_id, Body::KillTask(body)) {
             tracing::info!(framework_id = %id, %task_id, %agent_id, "a kill waits until its agent is back");
         }

@@ -88,15 +88,26 @@ impl Core {
     ) -> Self {
         let mut state = Snapshot::new(Arc::new(identity));
         for (id, info) in registry.agents {
-            state.recovered_agents.insert(id, Arc::new(RecoveredAgent { info: Arc::new(info) }));
+            state.recovered_agents.insert(
+                id,
+                Arc::new(RecoveredAgent {
+                    info: Arc::new(info),
+                }),
+            );
         }
         for (id, since_nanos) in registry.unreachable {
-            state.unreachable_agents.insert(id, UnreachableAgent { since_nanos });
+            state
+                .unreachable_agents
+                .insert(id, UnreachableAgent { since_nanos });
         }
         let mut timers = Timers::default();
         let start = now.monotonic;
         if !state.recovered_agents.is_empty() {
-            timers.set(start, config.agent_reregister_timeout, Timer::ReregisterTimeout);
+            timers.set(
+                start,
+                config.agent_reregister_timeout,
+                Timer::ReregisterTimeout,
+            );
         }
         timers.set(start, config.registry_gc_interval, Timer::Prune);
         Self {
@@ -127,14 +138,28 @@ impl Core {
         }
         match event {
             Event::Tick => {}
-            Event::Subscribe { request, stream, stream_id, subscribe, principal } => {
+            Event::Subscribe {
+                request,
+                stream,
+                stream_id,
+                subscribe,
+                principal,
+            } => {
                 self.subscribe(request, stream, stream_id, *subscribe, principal);
             }
-            Event::Call { request, stream_id, principal, call } => {
+            Event::Call {
+                request,
+                stream_id,
+                principal,
+                call,
+            } => {
                 self.call(request, stream_id.as_deref(), principal.as_deref(), *call);
             }
             Event::StreamClosed { stream } => self.stream_closed(stream),
-            Event::Teardown { request, framework_id } => self.operator_teardown(request, &framework_id),
+            Event::Teardown {
+                request,
+                framework_id,
+            } => self.operator_teardown(request, &framework_id),
             Event::Hello(hello) => self.hello(*hello),
             Event::Agent { session, body } => self.agent_message(session, body),
             Event::SessionClosed { session } => self.session_closed(session),

@@ -5,12 +5,7 @@ use mesos_allocator::OfferProposal;
 use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
 use mesos_wire::v1::{self, resource::AllocationInfo, scheduler::call};
 
-use super::{
-    Core,
-    allocation::refusal,
-    event::events,
-    timers::Timer,
-};
+use super::{Core, allocation::refusal, event::events, timers::Timer};
 use crate::state::{Agent, Framework, Offer};
 
 /// Never offered: the agent keeps it for itself.
@@ -20,7 +15,10 @@ impl Core {
     /// Sets a timer when the allocator has something to do. What happens within the debounce makes one run.
     pub(super) fn set_alarm(&mut self) {
         let now = self.now.monotonic;
-        if let Some(after) = self.allocation.next_alarm(now, self.config.allocation_debounce) {
+        if let Some(after) = self
+            .allocation
+            .next_alarm(now, self.config.allocation_debounce)
+        {
             self.timers.set(now, after, Timer::Allocate);
         }
     }
@@ -33,17 +31,27 @@ impl Core {
         resources: &Resources,
         refused: Option<Duration>,
     ) {
-        self.allocation.recover(framework, agent, resources, refused, self.now.monotonic);
+        self.allocation
+            .recover(framework, agent, resources, refused, self.now.monotonic);
     }
 
     pub(super) fn allocate(&mut self) {
         let mut sent: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
         for allotment in self.allocation.allocate(self.now.monotonic) {
             let state = &self.state;
-            let framework = state.frameworks.get(&allotment.framework).filter(|framework| framework.connected());
-            let agent = state.agents.get(&allotment.agent).filter(|agent| agent.active());
+            let framework = state
+                .frameworks
+                .get(&allotment.framework)
+                .filter(|framework| framework.connected());
+            let agent = state
+                .agents
+                .get(&allotment.agent)
+                .filter(|agent| agent.active());
             let (Some(framework), Some(agent)) = (framework.cloned(), agent.cloned()) else {
-                tracing::error!(?allotment, "the allocator gave to or of somebody who is not there");
+                tracing::error!(
+                    ?allotment,
+                    "the allocator gave to or of somebody who is not there"
+                );
                 self.allocation.recover(
                     &allotment.framework,
                     &allotment.agent,
@@ -54,9 +62,15 @@ impl Core {
                 continue;
             };
             let offer = self.make_offer(&framework, &agent, allotment);
-            sent.entry(framework.id.clone()).or_default().push(as_sent(&offer, &framework));
+            sent.entry(framework.id.clone())
+                .or_default()
+                .push(as_sent(&offer, &framework));
             if let Some(timeout) = self.config.offer_timeout {
-                self.timers.set(self.now.monotonic, timeout, Timer::OfferTimeout(offer.id.clone()));
+                self.timers.set(
+                    self.now.monotonic,
+                    timeout,
+                    Timer::OfferTimeout(offer.id.clone()),
+                );
             }
             if let Some(framework) = self.framework_mut(&offer.framework_id) {
                 framework.offered += &offer.resources;
@@ -74,10 +88,17 @@ impl Core {
         }
     }
 
-    fn make_offer(&mut self, framework: &Framework, agent: &Agent, allotment: OfferProposal) -> Offer {
+    fn make_offer(
+        &mut self,
+        framework: &Framework,
+        agent: &Agent,
+        allotment: OfferProposal,
+    ) -> Offer {
         let id = OfferId::from(format!("{}-O{}", self.master_id(), self.next.offer));
         self.next.offer += 1;
-        let shown = allotment.resources.filter(|resource| &*resource.name != HIDDEN);
+        let shown = allotment
+            .resources
+            .filter(|resource| &*resource.name != HIDDEN);
         let wire = v1::Offer {
             id: (&id).into(),
             framework_id: (&framework.id).into(),
@@ -94,7 +115,9 @@ impl Core {
                 .map(|(_, executor)| executor.into())
                 .collect(),
             unavailability: None,
-            allocation_info: Some(AllocationInfo { role: Some(allotment.role.to_string()) }),
+            allocation_info: Some(AllocationInfo {
+                role: Some(allotment.role.to_string()),
+            }),
         };
         Offer {
             id,
@@ -123,7 +146,9 @@ impl Core {
 
     /// Takes an offer back. `rescind`: its framework is told.
     pub(super) fn withdraw(&mut self, id: &OfferId, rescind: bool) {
-        let Some(offer) = self.take_offer(id) else { return };
+        let Some(offer) = self.take_offer(id) else {
+            return;
+        };
         self.free(&offer.framework_id, &offer.agent_id, &offer.resources, None);
         if rescind {
             self.send(&offer.framework_id, events::rescind(id.into()));
@@ -131,7 +156,9 @@ impl Core {
     }
 
     pub(super) fn withdraw_offers_of(&mut self, framework: &FrameworkId, rescind: bool) {
-        let Some(framework) = self.state.frameworks.get(framework).cloned() else { return };
+        let Some(framework) = self.state.frameworks.get(framework).cloned() else {
+            return;
+        };
         for offer in &framework.offers {
             self.withdraw(offer, rescind);
         }
@@ -141,16 +168,25 @@ impl Core {
         if roles.is_empty() {
             return;
         }
-        let Some(framework) = self.state.frameworks.get(framework).cloned() else { return };
+        let Some(framework) = self.state.frameworks.get(framework).cloned() else {
+            return;
+        };
         for offer in &framework.offers {
-            if self.state.offers.get(offer).is_some_and(|offer| roles.contains(&offer.role)) {
+            if self
+                .state
+                .offers
+                .get(offer)
+                .is_some_and(|offer| roles.contains(&offer.role))
+            {
                 self.withdraw(offer, true);
             }
         }
     }
 
     pub(super) fn withdraw_offers_on(&mut self, agent: &AgentId) {
-        let Some(agent) = self.state.agents.get(agent).cloned() else { return };
+        let Some(agent) = self.state.agents.get(agent).cloned() else {
+            return;
+        };
         for offer in &agent.offers {
             self.withdraw(offer, true);
         }
@@ -167,20 +203,31 @@ impl Core {
         let refused = refusal(decline.filters.as_ref());
         for offer_id in &decline.offer_ids {
             let offer_id = OfferId::from(offer_id);
-            let own = self.state.offers.get(&offer_id).is_some_and(|offer| offer.framework_id == *id);
+            let own = self
+                .state
+                .offers
+                .get(&offer_id)
+                .is_some_and(|offer| offer.framework_id == *id);
             if !own {
                 tracing::debug!(framework_id = %id, %offer_id, "passed over the decline of an offer that is not valid any more");
                 continue;
             }
             if let Some(offer) = self.take_offer(&offer_id) {
-                self.free(&offer.framework_id, &offer.agent_id, &offer.resources, Some(refused));
+                self.free(
+                    &offer.framework_id,
+                    &offer.agent_id,
+                    &offer.resources,
+                    Some(refused),
+                );
             }
         }
     }
 
     /// No roles mean all of them. A role that is not the framework's voids the whole call, as in Mesos.
     pub(super) fn revive(&mut self, id: &FrameworkId, roles: &[String]) {
-        let Some(roles) = self.own_roles(id, roles, "REVIVE") else { return };
+        let Some(roles) = self.own_roles(id, roles, "REVIVE") else {
+            return;
+        };
         if let Some(framework) = self.framework_mut(id) {
             let suppressed = Arc::make_mut(&mut framework.suppressed_roles);
             suppressed.retain(|role| !roles.contains(role));
@@ -189,7 +236,9 @@ impl Core {
     }
 
     pub(super) fn suppress(&mut self, id: &FrameworkId, roles: &[String]) {
-        let Some(roles) = self.own_roles(id, roles, "SUPPRESS") else { return };
+        let Some(roles) = self.own_roles(id, roles, "SUPPRESS") else {
+            return;
+        };
         if let Some(framework) = self.framework_mut(id) {
             Arc::make_mut(&mut framework.suppressed_roles).extend(roles.iter().cloned());
         }

@@ -14,11 +14,20 @@ use crate::state::{Framework, Task};
 impl Core {
     /// An empty list means all tasks that have not been acknowledged as ended.
     pub(super) fn reconcile(&mut self, id: &FrameworkId, asked: &[call::reconcile::Task]) {
-        let Some(framework) = self.state.frameworks.get(id).cloned() else { return };
+        let Some(framework) = self.state.frameworks.get(id).cloned() else {
+            return;
+        };
         let statuses: Vec<TaskStatus> = if asked.is_empty() {
-            framework.tasks.values().map(|task| self.latest(task)).collect()
+            framework
+                .tasks
+                .values()
+                .map(|task| self.latest(task))
+                .collect()
         } else {
-            asked.iter().filter_map(|task| self.explicit(&framework, task)).collect()
+            asked
+                .iter()
+                .filter_map(|task| self.explicit(&framework, task))
+                .collect()
         };
         for status in statuses {
             self.send(id, events::update(status));
@@ -83,7 +92,9 @@ impl Core {
         for operation in asked {
             let agent = operation.agent_id.as_ref().map(AgentId::from);
             let state = match &agent {
-                None if !self.state.recovered_agents.is_empty() => OperationState::OperationRecovering,
+                None if !self.state.recovered_agents.is_empty() => {
+                    OperationState::OperationRecovering
+                }
                 None => OperationState::OperationUnknown,
                 Some(agent) if self.state.recovered_agents.contains_key(agent) => {
                     OperationState::OperationRecovering
@@ -91,7 +102,9 @@ impl Core {
                 Some(agent) if self.state.unreachable_agents.contains_key(agent) => {
                     OperationState::OperationUnreachable
                 }
-                Some(agent) if self.transitions.is_gone(agent) => OperationState::OperationGoneByOperator,
+                Some(agent) if self.transitions.is_gone(agent) => {
+                    OperationState::OperationGoneByOperator
+                }
                 Some(_) => OperationState::OperationUnknown,
             };
             let status = OperationStatus {

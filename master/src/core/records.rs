@@ -21,7 +21,10 @@ impl Core {
 
     /// The task, to be changed. `None` also for one that is unreachable or completed.
     pub(super) fn task_mut(&mut self, framework: &FrameworkId, task: &TaskId) -> Option<&mut Task> {
-        self.framework_mut(framework)?.tasks.get_mut(task).map(Arc::make_mut)
+        self.framework_mut(framework)?
+            .tasks
+            .get_mut(task)
+            .map(Arc::make_mut)
     }
 
     pub(super) fn task(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {
@@ -37,7 +40,10 @@ impl Core {
             .and_then(|framework| framework.subscription())
             .map(|subscription| subscription.stream);
         if let Some(stream) = stream {
-            self.effects.push(Effect::Event { stream, event: Box::new(event) });
+            self.effects.push(Effect::Event {
+                stream,
+                event: Box::new(event),
+            });
         }
     }
 
@@ -57,12 +63,18 @@ impl Core {
     /// Tells followers about a framework as it is now.
     pub(super) fn framework_updated(&mut self, id: &FrameworkId) {
         if let Some(framework) = self.state.frameworks.get(id) {
-            self.changes.push(Change::FrameworkUpdated(framework.clone()));
+            self.changes
+                .push(Change::FrameworkUpdated(framework.clone()));
         }
     }
 
     /// Charges resources to a framework on an agent.
-    pub(super) fn charge(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
+    pub(super) fn charge(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+    ) {
         if let Some(framework) = self.framework_mut(framework) {
             framework.used += resources;
         }
@@ -73,7 +85,12 @@ impl Core {
     }
 
     /// Takes the charge back and gives the resources to the allocator.
-    pub(super) fn release(&mut self, framework: &FrameworkId, agent: &AgentId, resources: &Resources) {
+    pub(super) fn release(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        resources: &Resources,
+    ) {
         if resources.is_empty() {
             return;
         }
@@ -109,7 +126,10 @@ impl Core {
     /// Takes a task off its agent and off its framework's list. What becomes of it is the caller's
     /// business; its resources must have been released.
     pub(super) fn detach_task(&mut self, key: &TaskKey) -> Option<Arc<Task>> {
-        let task = self.framework_mut(&key.framework)?.tasks.remove(&key.task)?;
+        let task = self
+            .framework_mut(&key.framework)?
+            .tasks
+            .remove(&key.task)?;
         if let Some(agent) = self.agent_mut(&task.agent_id) {
             agent.tasks.remove(key);
         }
@@ -118,7 +138,9 @@ impl Core {
 
     /// Moves a task to the completed ones.
     pub(super) fn complete_task(&mut self, key: &TaskKey) {
-        let Some(task) = self.detach_task(key) else { return };
+        let Some(task) = self.detach_task(key) else {
+            return;
+        };
         let most = self.config.max_completed_tasks_per_framework;
         if let Some(framework) = self.framework_mut(&key.framework) {
             remember(framework, task, most);
@@ -131,10 +153,15 @@ impl Core {
         let (framework_id, agent_id) = (executor.framework_id.clone(), executor.agent_id.clone());
         self.charge(&framework_id, &agent_id, &executor.resources);
         if let Some(agent) = self.agent_mut(&agent_id) {
-            agent.executors.insert((framework_id.clone(), executor.id.clone()), executor.clone());
+            agent.executors.insert(
+                (framework_id.clone(), executor.id.clone()),
+                executor.clone(),
+            );
         }
         if let Some(framework) = self.framework_mut(&framework_id) {
-            framework.executors.insert((agent_id, executor.id.clone()), executor);
+            framework
+                .executors
+                .insert((agent_id, executor.id.clone()), executor);
         }
     }
 
@@ -142,10 +169,14 @@ impl Core {
     pub(super) fn remove_executor(&mut self, executor: &Executor) {
         let (framework_id, agent_id) = (&executor.framework_id, &executor.agent_id);
         if let Some(agent) = self.agent_mut(agent_id) {
-            agent.executors.remove(&(framework_id.clone(), executor.id.clone()));
+            agent
+                .executors
+                .remove(&(framework_id.clone(), executor.id.clone()));
         }
         if let Some(framework) = self.framework_mut(framework_id) {
-            framework.executors.remove(&(agent_id.clone(), executor.id.clone()));
+            framework
+                .executors
+                .remove(&(agent_id.clone(), executor.id.clone()));
         }
         self.release(framework_id, agent_id, &executor.resources);
     }

@@ -6,8 +6,8 @@ use std::{
 
 use imbl::{OrdMap, OrdSet};
 use mesos_control::v1::{
-    Hello, KnownTask, Refused, ShutdownFramework, Snapshot as AgentSnapshot, UpdateFramework, Welcome,
-    master_message::Body,
+    Hello, KnownTask, Refused, ShutdownFramework, Snapshot as AgentSnapshot, UpdateFramework,
+    Welcome, master_message::Body,
 };
 use mesos_types::{AgentId, FrameworkId, Resources, TaskId};
 use mesos_wire::v1::{self, task_status::Reason};
@@ -36,8 +36,17 @@ pub(super) struct Transitions {
 /// What happens once the registry holds a change.
 #[derive(Debug)]
 enum Pending {
-    Admit { id: AgentId, hello: Box<AgentHello>, candidate: Box<Candidate>, was: Was, closed: bool },
-    Unreachable { id: AgentId, since_nanos: i64 },
+    Admit {
+        id: AgentId,
+        hello: Box<AgentHello>,
+        candidate: Box<Candidate>,
+        was: Was,
+        closed: bool,
+    },
+    Unreachable {
+        id: AgentId,
+        since_nanos: i64,
+    },
 }
 
 /// What the agent was when it came.
@@ -57,7 +66,13 @@ enum Was {
 
 impl Transitions {
     pub(super) fn new(gone: BTreeMap<AgentId, i64>) -> Self {
-        Self { gone, tokens: 0, pending: HashMap::new(), busy: HashSet::new(), waiting: HashMap::new() }
+        Self {
+            gone,
+            tokens: 0,
+            pending: HashMap::new(),
+            busy: HashSet::new(),
+            waiting: HashMap::new(),
+        }
     }
 
     /// Whether the agent was removed for good.
@@ -68,7 +83,10 @@ impl Transitions {
     /// Whether the agent is being let in right now.
     pub(super) fn admits(&self, id: &AgentId) -> bool {
         self.busy.contains(id)
-            && self.pending.values().any(|pending| matches!(pending, Pending::Admit { id: own, .. } if own == id))
+            && self
+                .pending
+                .values()
+                .any(|pending| matches!(pending, Pending::Admit { id: own, .. } if own == id))
     }
 
     pub(super) fn is_busy(&self, id: &AgentId) -> bool {
@@ -108,12 +126,15 @@ impl Core {
             return self.register(hello, candidate);
         };
         if self.transitions.is_gone(&id) {
-            let text = format!("Agent {id} was removed for good; it cannot come back under this id");
+            let text =
+                format!("Agent {id} was removed for good; it cannot come back under this id");
             return self.refuse(hello.session, text, true);
         }
         if self.transitions.is_busy(&id) {
             if let Some(older) = self.transitions.waiting.insert(id, hello) {
-                self.effects.push(Effect::CloseSession { session: older.session });
+                self.effects.push(Effect::CloseSession {
+                    session: older.session,
+                });
             }
             return;
         }
@@ -121,13 +142,20 @@ impl Core {
     }
 
     fn refuse(&mut self, session: u64, message: String, shutdown: bool) {
-        self.effects.push(Effect::Message { session, body: Body::Refused(Refused { message, shutdown }) });
+        self.effects.push(Effect::Message {
+            session,
+            body: Body::Refused(Refused { message, shutdown }),
+        });
         self.effects.push(Effect::CloseSession { session });
     }
 
     fn register(&mut self, hello: AgentHello, mut candidate: Candidate) {
         let address = (ip(&hello), candidate.info.port());
-        if let Some(known) = self.addresses.get(&address).and_then(|id| self.state.agents.get(id)) {
+        if let Some(known) = self
+            .addresses
+            .get(&address)
+            .and_then(|id| self.state.agents.get(id))
+        {
             let id = known.id.clone();
             if known.process_epoch == hello.hello.process_epoch && !self.transitions.is_busy(&id) {
                 // It was admitted, and its session broke before it heard its id.
@@ -159,7 +187,13 @@ impl Core {
         }
     }
 
-    fn admit_to_registry(&mut self, id: AgentId, hello: AgentHello, candidate: Candidate, was: Was) {
+    fn admit_to_registry(
+        &mut self,
+        id: AgentId,
+        hello: AgentHello,
+        candidate: Candidate,
+        was: Was,
+    ) {
         let change = RegistryChange::Admit(id.clone(), Box::new(candidate.info.clone()));
         let pending = Pending::Admit {
             id: id.clone(),
@@ -179,7 +213,13 @@ impl Core {
             return;
         }
         let since_nanos = self.now.nanos();
-        let token = self.transitions.begin(id, Pending::Unreachable { id: id.clone(), since_nanos });
+        let token = self.transitions.begin(
+            id,
+            Pending::Unreachable {
+                id: id.clone(),
+                since_nanos,
+            },
+        );
         let change = RegistryChange::Unreachable(id.clone(), since_nanos);
         self.effects.push(Effect::Registry { token, change });
     }
@@ -192,9 +232,17 @@ impl Core {
     }
 
     pub(super) fn registered(&mut self, token: u64) {
-        let Some(pending) = self.transitions.pending.remove(&token) else { return };
+        let Some(pending) = self.transitions.pending.remove(&token) else {
+            return;
+        };
         let id = match pending {
-            Pending::Admit { id, hello, candidate, was, closed } => {
+            Pending::Admit {
+                id,
+                hello,
+                candidate,
+                was,
+                closed,
+            } => {
                 self.transitions.busy.remove(&id);
                 let session = hello.session;
                 self.take_in(id.clone(), *hello, *candidate, was);
@@ -219,7 +267,12 @@ impl Core {
         let session = hello.session;
         let snapshot = hello.snapshot.clone().unwrap_or_default();
         let address = (ip(&hello), candidate.info.port());
-        if let Some(other) = self.addresses.get(&address).filter(|other| **other != id).cloned() {
+        if let Some(other) = self
+            .addresses
+            .get(&address)
+            .filter(|other| **other != id)
+            .cloned()
+        {
             self.replace_agent(&other);
         }
         if was == Was::Registered {
@@ -251,7 +304,9 @@ impl Core {
         }
         self.send_kills(&id);
         self.watch(&id, true);
-        let Some(agent) = self.state.agents.get(&id).cloned() else { return };
+        let Some(agent) = self.state.agents.get(&id).cloned() else {
+            return;
+        };
         if known {
             self.allocation.return_agent(&agent);
         } else {
@@ -282,7 +337,13 @@ impl Core {
         address: &(String, i32),
     ) -> bool {
         let now = self.now.seconds();
-        let Hello { version, capabilities, process_epoch, resource_version_uuid, .. } = &hello.hello;
+        let Hello {
+            version,
+            capabilities,
+            process_epoch,
+            resource_version_uuid,
+            ..
+        } = &hello.hello;
         let old = self.state.agents.get(id).cloned();
         if let Some(old) = &old {
             self.addresses.remove(&(old.ip.clone(), old.port()));
@@ -332,7 +393,12 @@ impl Core {
                     let framework = Some((*known.info).clone());
                     after.push(Body::UpdateFramework(UpdateFramework { framework }));
                 }
-            } else if self.state.completed_frameworks.iter().any(|framework| framework.id == id) {
+            } else if self
+                .state
+                .completed_frameworks
+                .iter()
+                .any(|framework| framework.id == id)
+            {
                 let framework_id = Some(wire_id.clone());
                 after.push(Body::ShutdownFramework(ShutdownFramework { framework_id }));
             } else {
@@ -348,18 +414,29 @@ impl Core {
         let held: HashSet<(FrameworkId, mesos_types::ExecutorId)> = snapshot
             .executors
             .iter()
-            .filter_map(|info| Some((info.framework_id.as_ref()?.into(), (&info.executor_id).into())))
+            .filter_map(|info| {
+                Some((
+                    info.framework_id.as_ref()?.into(),
+                    (&info.executor_id).into(),
+                ))
+            })
             .collect();
-        let Some(agent) = self.state.agents.get(id).cloned() else { return };
+        let Some(agent) = self.state.agents.get(id).cloned() else {
+            return;
+        };
         for (key, executor) in &agent.executors {
             if !held.contains(key) {
                 self.remove_executor(executor);
             }
         }
         for info in &snapshot.executors {
-            let Some(framework_id) = info.framework_id.as_ref().map(FrameworkId::from) else { continue };
+            let Some(framework_id) = info.framework_id.as_ref().map(FrameworkId::from) else {
+                continue;
+            };
             let key = (framework_id.clone(), (&info.executor_id).into());
-            if agent.executors.contains_key(&key) || !self.state.frameworks.contains_key(&framework_id) {
+            if agent.executors.contains_key(&key)
+                || !self.state.frameworks.contains_key(&framework_id)
+            {
                 continue;
             }
             let resources = self.read_resources(&framework_id, &info.resources);
@@ -377,12 +454,20 @@ impl Core {
     }
 
     /// Adds the agent's tasks that are not known; returns the names of those that run.
-    fn take_tasks(&mut self, id: &AgentId, snapshot: AgentSnapshot, was: Was, known: bool) -> Vec<TaskKey> {
+    fn take_tasks(
+        &mut self,
+        id: &AgentId,
+        snapshot: AgentSnapshot,
+        was: Was,
+        known: bool,
+    ) -> Vec<TaskKey> {
         let mut back = Vec::new();
         for spec in snapshot.tasks {
             let framework_id = FrameworkId::from(&spec.framework_id);
             let task_id = TaskId::from(&spec.task_id);
-            let Some(framework) = self.framework_mut(&framework_id) else { continue };
+            let Some(framework) = self.framework_mut(&framework_id) else {
+                continue;
+            };
             let unreachable = framework.unreachable_tasks.remove(&task_id);
             if framework.tasks.contains_key(&task_id) {
                 continue;
@@ -443,9 +528,13 @@ impl Core {
             if held.contains(&(key.framework.as_str(), key.task.as_str())) {
                 continue;
             }
-            let Some(framework) = self.state.frameworks.get(&key.framework) else { continue };
+            let Some(framework) = self.state.frameworks.get(&key.framework) else {
+                continue;
+            };
             let partition_aware = framework.capabilities.partition_aware;
-            let Some(task) = framework.tasks.get(&key.task) else { continue };
+            let Some(task) = framework.tasks.get(&key.task) else {
+                continue;
+            };
             if task.is_terminal() {
                 self.complete_task(&key);
             } else {
@@ -461,7 +550,9 @@ impl Core {
 
     fn send_kills(&mut self, id: &AgentId) {
         for key in self.tasks_on(id) {
-            let Some(task) = self.task(&key.framework, &key.task) else { continue };
+            let Some(task) = self.task(&key.framework, &key.task) else {
+                continue;
+            };
             if let Some(policy) = task.kill.clone() {
                 self.send_kill(&key.framework, &key.task, id, policy);
             }
@@ -476,7 +567,9 @@ impl Core {
             Was::Unknown => "Unknown agent reregistered",
             Was::New | Was::Registered | Was::Recovered => return,
         };
-        let Some(task) = self.task(&key.framework, &key.task) else { return };
+        let Some(task) = self.task(&key.framework, &key.task) else {
+            return;
+        };
         let status = self.status_of(task, task.state, Reason::AgentReregistered, message);
         self.send(&key.framework, events::update(status));
     }
@@ -488,7 +581,11 @@ impl Core {
             tracing::warn!(framework_id = %framework, %error, "an agent holds resources that do not read");
             Resources::default()
         });
-        let role = self.state.frameworks.get(framework).and_then(|framework| framework.roles.iter().next());
+        let role = self
+            .state
+            .frameworks
+            .get(framework)
+            .and_then(|framework| framework.roles.iter().next());
         resources.map(|resource| {
             if resource.meta.allocation_role.is_some() {
                 return resource.clone();
@@ -501,5 +598,9 @@ impl Core {
 
 /// Address of the agent's HTTP API: what it says, else where it speaks from.
 fn ip(hello: &AgentHello) -> String {
-    if hello.hello.ip.is_empty() { hello.peer.clone() } else { hello.hello.ip.clone() }
+    if hello.hello.ip.is_empty() {
+        hello.peer.clone()
+    } else {
+        hello.hello.ip.clone()
+    }
 }

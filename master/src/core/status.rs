@@ -9,7 +9,11 @@ use crate::state::{Framework, Task};
 
 /// What a framework without PARTITION_AWARE gets instead of the finer states.
 pub(super) fn for_awareness(framework: &Framework, aware: TaskState) -> TaskState {
-    if framework.capabilities.partition_aware { aware } else { TaskState::TaskLost }
+    if framework.capabilities.partition_aware {
+        aware
+    } else {
+        TaskState::TaskLost
+    }
 }
 
 impl Core {

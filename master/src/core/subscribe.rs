@@ -39,7 +39,10 @@ impl Core {
             self.effects.push(Effect::CloseStream { stream });
             return;
         }
-        let subscription = Subscription { stream, id: stream_id };
+        let subscription = Subscription {
+            stream,
+            id: stream_id,
+        };
         let id = match &info.id {
             Some(id) => FrameworkId::from(id),
             None => self.new_framework_id(),
@@ -48,12 +51,19 @@ impl Core {
         if self.state.frameworks.contains_key(&id) {
             self.resubscribe(&id, info, subscription, suppressed, constraints);
         } else {
-            self.add_framework(&id, info, Standing::Subscribed(subscription), suppressed, constraints);
+            self.add_framework(
+                &id,
+                info,
+                Standing::Subscribed(subscription),
+                suppressed,
+                constraints,
+            );
             tracing::info!(framework_id = %id, "a framework subscribed");
         }
         self.epoch(&id);
         self.streams.insert(stream, id.clone());
-        let subscribed = events::subscribed((&id).into(), HEARTBEAT_SECONDS as f64, self.master_info());
+        let subscribed =
+            events::subscribed((&id).into(), HEARTBEAT_SECONDS as f64, self.master_info());
         self.event(stream, subscribed);
         self.heartbeat(stream);
     }
@@ -70,7 +80,10 @@ impl Core {
         self.authorize_roles(info)?;
         let Some(id) = &info.id else { return Ok(()) };
         let completed = &self.state.completed_frameworks;
-        if completed.iter().any(|framework| framework.id.as_str() == id.as_str()) {
+        if completed
+            .iter()
+            .any(|framework| framework.id.as_str() == id.as_str())
+        {
             return Err(Invalid::new("Framework has been removed"));
         }
         match self.state.frameworks.get(id.as_str()) {
@@ -143,14 +156,17 @@ impl Core {
         suppressed: Vec<String>,
         constraints: Option<OfferConstraints>,
     ) {
-        let Some(known) = self.state.frameworks.get(id) else { return };
+        let Some(known) = self.state.frameworks.get(id) else {
+            return;
+        };
         let recovered = known.recovered();
         if let Some(old) = known.subscription().map(|old| old.stream) {
             self.streams.remove(&old);
             self.event(old, events::error("Framework failed over"));
             self.effects.push(Effect::CloseStream { stream: old });
         }
-        // The old scheduler's offers are void; the new one does not know them.
+        // The old scheduler's offers are void, and so is what it refused: the new one knows of neither.
+        self.allocation.deactivate_framework(id);
         self.withdraw_offers_of(id, false);
         let now = self.now.seconds();
         if let Some(framework) = self.framework_mut(id) {
@@ -173,7 +189,9 @@ impl Core {
         suppressed: Vec<String>,
         constraints: Option<OfferConstraints>,
     ) {
-        let Some(framework) = self.framework_mut(id) else { return };
+        let Some(framework) = self.framework_mut(id) else {
+            return;
+        };
         if info.user != framework.info.user || info.checkpoint() != framework.info.checkpoint() {
             tracing::warn!(framework_id = %id, "a framework cannot change its user or checkpoint; the old values stay");
             info.user.clone_from(&framework.info.user);
@@ -202,15 +220,25 @@ impl Core {
 
     /// Only agents where the framework has something need to know.
     fn tell_agents_of(&mut self, framework: &Framework) {
-        let mut agents: BTreeSet<AgentId> = framework.executors.keys().map(|(agent, _)| agent.clone()).collect();
+        let mut agents: BTreeSet<AgentId> = framework
+            .executors
+            .keys()
+            .map(|(agent, _)| agent.clone())
+            .collect();
         agents.extend(framework.tasks.values().map(|task| task.agent_id.clone()));
         for agent in agents {
-            let update = UpdateFramework { framework: Some((*framework.info).clone()) };
+            let update = UpdateFramework {
+                framework: Some((*framework.info).clone()),
+            };
             self.tell(&agent, Body::UpdateFramework(update));
         }
     }
 
-    pub(super) fn update_framework(&mut self, id: &FrameworkId, update: call::UpdateFramework) -> Reply {
+    pub(super) fn update_framework(
+        &mut self,
+        id: &FrameworkId,
+        update: call::UpdateFramework,
+    ) -> Reply {
         let mut info = update.framework_info;
         let Some(known) = self.state.frameworks.get(id) else {
             return Reply::BadRequest("Framework cannot be found".to_owned());
@@ -244,12 +272,16 @@ impl Core {
         if self.streams.contains_key(&stream) {
             self.event(stream, events::heartbeat());
             let interval = Duration::from_secs(HEARTBEAT_SECONDS);
-            self.timers.set(self.now.monotonic, interval, Timer::Heartbeat(stream));
+            self.timers
+                .set(self.now.monotonic, interval, Timer::Heartbeat(stream));
         }
     }
 
     pub(super) fn event(&mut self, stream: u64, event: mesos_wire::v1::scheduler::Event) {
-        self.effects.push(Effect::Event { stream, event: Box::new(event) });
+        self.effects.push(Effect::Event {
+            stream,
+            event: Box::new(event),
+        });
     }
 
     fn new_framework_id(&mut self) -> FrameworkId {

@@ -26,7 +26,9 @@ impl Core {
     /// The registry holds that the agent is unreachable.
     pub(super) fn unreachable(&mut self, id: &AgentId, since_nanos: i64) {
         self.state.recovered_agents.remove(id);
-        self.state.unreachable_agents.insert(id.clone(), UnreachableAgent { since_nanos });
+        self.state
+            .unreachable_agents
+            .insert(id.clone(), UnreachableAgent { since_nanos });
         self.remove_agent(id, &Loss::Unreachable(since_nanos));
     }
 
@@ -39,11 +41,16 @@ impl Core {
     /// Another agent has taken its address: this one is no more.
     pub(super) fn replace_agent(&mut self, id: &AgentId) {
         self.write_registry(RegistryChange::Remove(id.clone()));
-        self.remove_agent(id, &Loss::Removed("a new agent registered at the same address"));
+        self.remove_agent(
+            id,
+            &Loss::Removed("a new agent registered at the same address"),
+        );
     }
 
     fn remove_agent(&mut self, id: &AgentId, loss: &Loss<'_>) {
-        let Some(agent) = self.state.agents.get(id).cloned() else { return };
+        let Some(agent) = self.state.agents.get(id).cloned() else {
+            return;
+        };
         for key in self.tasks_on(id) {
             self.lose_task(&key, &agent.info.hostname, loss);
         }
@@ -73,19 +80,29 @@ impl Core {
     }
 
     fn lose_task(&mut self, key: &TaskKey, hostname: &str, loss: &Loss<'_>) {
-        let Some(framework) = self.state.frameworks.get(&key.framework).cloned() else { return };
-        let Some(task) = framework.tasks.get(&key.task) else { return };
+        let Some(framework) = self.state.frameworks.get(&key.framework).cloned() else {
+            return;
+        };
+        let Some(task) = framework.tasks.get(&key.task) else {
+            return;
+        };
         if task.is_terminal() {
             return self.complete_task(key);
         }
         match loss {
             Loss::Unreachable(since_nanos) => {
                 let state = for_awareness(&framework, TaskState::TaskUnreachable);
-                let mut status =
-                    self.status_without(task, state, Reason::AgentRemoved, "health check timed out");
+                let mut status = self.status_without(
+                    task,
+                    state,
+                    Reason::AgentRemoved,
+                    "health check timed out",
+                );
                 status.unreachable_time = Some(time_info(*since_nanos));
                 self.own_update(key, status);
-                let Some(task) = self.detach_task(key) else { return };
+                let Some(task) = self.detach_task(key) else {
+                    return;
+                };
                 let most = self.config.max_unreachable_tasks_per_framework;
                 if let Some(framework) = self.framework_mut(&key.framework) {
                     framework.unreachable_tasks.insert(key.task.clone(), task);
@@ -136,7 +153,9 @@ impl Core {
             .map(|(id, agent)| (agent.since_nanos, id.clone()))
             .collect();
         by_age.sort();
-        let excess = by_age.len().saturating_sub(self.config.registry_max_agent_count);
+        let excess = by_age
+            .len()
+            .saturating_sub(self.config.registry_max_agent_count);
         let forgotten: Vec<AgentId> = by_age
             .into_iter()
             .enumerate()
@@ -154,5 +173,8 @@ impl Core {
 }
 
 fn lost_at(task: &Arc<crate::state::Task>) -> f64 {
-    task.statuses.last().and_then(|status| status.timestamp).unwrap_or(0.0)
+    task.statuses
+        .last()
+        .and_then(|status| status.timestamp)
+        .unwrap_or(0.0)
 }

@@ -12,7 +12,8 @@ impl Core {
     /// An update from an agent: forwarded when the framework is connected, recorded in any case. What is
     /// not forwarded comes again from the agent until it is acknowledged.
     pub(super) fn status_update(&mut self, agent_id: &AgentId, update: StatusUpdate) {
-        let (Some(framework), Some(mut status)) = (update.framework_id.as_ref(), update.status) else {
+        let (Some(framework), Some(mut status)) = (update.framework_id.as_ref(), update.status)
+        else {
             tracing::warn!(%agent_id, "dropped a status update without framework or status");
             return;
         };
@@ -31,7 +32,10 @@ impl Core {
             .and_then(|state| TaskState::try_from(state).ok())
             .unwrap_or(seen);
         let connected = framework.connected();
-        let key = TaskKey { framework: framework_id.clone(), task: (&status.task_id).into() };
+        let key = TaskKey {
+            framework: framework_id.clone(),
+            task: (&status.task_id).into(),
+        };
         let known = self
             .task(&framework_id, &key.task)
             .is_some_and(|task| task.agent_id == *agent_id);
@@ -57,7 +61,9 @@ impl Core {
 
     /// An update that the master makes itself, to the framework and into the record.
     pub(super) fn own_update(&mut self, key: &TaskKey, status: TaskStatus) {
-        let Ok(state) = TaskState::try_from(status.state) else { return };
+        let Ok(state) = TaskState::try_from(status.state) else {
+            return;
+        };
         self.apply(key, &status, state, None);
         self.send(&key.framework, events::update(status));
     }
@@ -71,7 +77,9 @@ impl Core {
         latest: TaskState,
         forwarded: Option<(TaskState, Vec<u8>)>,
     ) {
-        let Some(task) = self.task_mut(&key.framework, &key.task) else { return };
+        let Some(task) = self.task_mut(&key.framework, &key.task) else {
+            return;
+        };
         let held = task.holds_resources();
         let ended = task.is_terminal();
         let moved = !ended && task.state != latest;
@@ -85,7 +93,8 @@ impl Core {
             task.forwarded = forwarded;
         }
         task.record(status);
-        let freed = (held && !task.holds_resources()).then(|| (task.agent_id.clone(), task.resources.clone()));
+        let freed = (held && !task.holds_resources())
+            .then(|| (task.agent_id.clone(), task.resources.clone()));
         let first_end = moved && task.is_terminal();
         let checked = matches!(
             status.reason(),
@@ -99,7 +108,9 @@ impl Core {
             self.release(&key.framework, &agent, &resources);
         }
         if moved || checked {
-            let Some(task) = self.task(&key.framework, &key.task).cloned() else { return };
+            let Some(task) = self.task(&key.framework, &key.task).cloned() else {
+                return;
+            };
             let mut shown = status.clone();
             shown.data = None;
             self.changed(Change::TaskUpdated {
@@ -126,7 +137,10 @@ impl Core {
             return dropped("its agent is disconnected and will send the update again");
         }
         let mut complete = false;
-        if let Some(task) = self.task(id, &task_id).filter(|task| task.agent_id == agent_id) {
+        if let Some(task) = self
+            .task(id, &task_id)
+            .filter(|task| task.agent_id == agent_id)
+        {
             let Some((state, uuid)) = &task.forwarded else {
                 self.counters.acknowledgement(false);
                 return dropped("this master has not forwarded an update of the task");
@@ -135,7 +149,10 @@ impl Core {
         }
         self.counters.acknowledgement(true);
         if complete {
-            self.complete_task(&TaskKey { framework: id.clone(), task: task_id });
+            self.complete_task(&TaskKey {
+                framework: id.clone(),
+                task: task_id,
+            });
         }
         let body = AcknowledgeUpdate {
             framework_id: Some(id.into()),
@@ -146,22 +163,45 @@ impl Core {
     }
 
     /// An executor's message to its framework; best effort.
-    pub(super) fn executor_message(&mut self, agent_id: &AgentId, message: mesos_control::v1::ExecutorMessage) {
-        let (Some(framework), Some(executor)) = (message.framework_id, message.executor_id) else { return };
+    pub(super) fn executor_message(
+        &mut self,
+        agent_id: &AgentId,
+        message: mesos_control::v1::ExecutorMessage,
+    ) {
+        let (Some(framework), Some(executor)) = (message.framework_id, message.executor_id) else {
+            return;
+        };
         let id = FrameworkId::from(&framework);
-        let delivered = self.state.frameworks.get(&id).is_some_and(|framework| framework.connected());
+        let delivered = self
+            .state
+            .frameworks
+            .get(&id)
+            .is_some_and(|framework| framework.connected());
         self.counters.executor_message(delivered);
-        self.send(&id, events::message(agent_id.into(), executor, message.data));
+        self.send(
+            &id,
+            events::message(agent_id.into(), executor, message.data),
+        );
     }
 
     /// An executor has ended: its framework hears of it, its resources are free.
-    pub(super) fn executor_exited(&mut self, agent_id: &AgentId, exited: mesos_control::v1::ExecutorExited) {
-        let (Some(framework), Some(executor)) = (exited.framework_id, exited.executor_id) else { return };
+    pub(super) fn executor_exited(
+        &mut self,
+        agent_id: &AgentId,
+        exited: mesos_control::v1::ExecutorExited,
+    ) {
+        let (Some(framework), Some(executor)) = (exited.framework_id, exited.executor_id) else {
+            return;
+        };
         let id = FrameworkId::from(&framework);
         if let Some(known) = self.executor_of(&id, agent_id, &ExecutorId::from(&executor)) {
             self.remove_executor(&known);
         }
-        let failure = events::failure(v1::AgentId::from(agent_id), Some(executor), Some(exited.status));
+        let failure = events::failure(
+            v1::AgentId::from(agent_id),
+            Some(executor),
+            Some(exited.status),
+        );
         self.send(&id, failure);
     }
 }

@@ -1,0 +1,7 @@
+//! Sessions as data: fake frameworks and agents, a clock that is moved, and no I/O.
+
+mod agents;
+mod frameworks;
+mod offers;
+mod tasks;
+mod world;
