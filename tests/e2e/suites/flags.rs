@@ -44,11 +44,12 @@ fn help_and_version_are_told() {
         let version = run(daemon, &["--version"]);
         assert!(version.status.success());
         let text = String::from_utf8_lossy(&version.stdout).into_owned();
+        let number = text
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("mesos "));
         assert!(
-            text.trim()
-                .split(' ')
-                .next_back()
-                .is_some_and(|v| v.split('.').count() == 3),
+            number.is_some_and(|number| number.split('.').count() == 3),
             "{text}"
         );
         let help = run(daemon, &["--help"]);
