@@ -1,0 +1,11 @@
+//! Containers on the real kernel. Needs root and a cgroup hierarchy with cpu, memory and (v1) freezer.
+//!
+//! Each test has a cgroup root and directories of its own, and checks when it ends that nothing of
+//! it is left: no cgroup, process, mount or file.
+
+mod destroy;
+mod end;
+mod host;
+mod isolation;
+mod launch;
+mod recovery;
