@@ -147,9 +147,9 @@ pub async fn ask(
     operator.master(kind).await.map_err(|e| explain(master, &e))
 }
 
-/// The state as people say it: RUNNING, not TASK_RUNNING.
+/// The state's name on the wire, such as TASK_RUNNING.
 pub fn state_name(state: TaskState) -> String {
-    state.as_str_name().trim_start_matches("TASK_").to_owned()
+    state.as_str_name().to_owned()
 }
 
 fn resources_text(resources: &[Resource]) -> String {
