@@ -208,9 +208,9 @@ impl Allocator {
         Ok(())
     }
 
-    /// Frameworks turn out to hold more on an agent than they were offered, such as tasks that
-    /// only the agent knew. If that is more than it has, the agent is overcommitted and not
-    /// offered until enough of it is given back.
+    /// A framework turns out to hold more on an agent than it was offered, such as tasks that only
+    /// the agent knew. Of what is then more than the agent has, nothing is offered until enough is
+    /// given back.
     ///
     /// # Errors
     /// If the agent is unknown, or something is allocated to no role.

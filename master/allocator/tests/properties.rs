@@ -57,6 +57,12 @@ enum Step {
         part: bool,
         refusal: Option<u64>,
     },
+    /// A framework, perhaps never heard of, turns out to hold something.
+    Charge {
+        framework: usize,
+        agent: usize,
+        role: usize,
+    },
     Wait(u64),
 }
 
@@ -81,6 +87,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0usize..16, any::<bool>(), prop_oneof![
             Just(None), Just(Some(0)), Just(Some(5000)), Just(Some(10)),
         ]).prop_map(|(which, part, refusal)| Step::Recover { which, part, refusal }),
+        2 => (0usize..4, 0usize..3, 0usize..4)
+            .prop_map(|(framework, agent, role)| Step::Charge { framework, agent, role }),
         3 => (1u64..3000).prop_map(Step::Wait),
     ]
 }
@@ -175,6 +183,9 @@ impl Model {
                 let known = self.frameworks.remove(&id).is_some();
                 let answer = allocator.remove_framework(&framework_id(id).into());
                 assert_eq!(answer.is_ok(), known);
+                if !known {
+                    return;
+                }
                 let freed: BTreeSet<usize> = self
                     .held
                     .iter()
@@ -243,6 +254,19 @@ impl Model {
                 refusal,
             } => {
                 self.recover(allocator, which, part, refusal.map(Duration::from_millis));
+            }
+            Step::Charge {
+                framework,
+                agent,
+                role,
+            } => {
+                let more = parse("cpus:1.5;mem:40").allocated_to(ROLES[role]);
+                let (f, a) = (framework_id(framework), agent_id(agent));
+                let answer = allocator.charge(&f.into(), &a.into(), &more);
+                assert_eq!(answer.is_ok(), self.agents.contains_key(&agent));
+                if answer.is_ok() {
+                    self.held.push((framework, agent, more));
+                }
             }
             Step::Wait(millis) => self.now += Duration::from_millis(millis),
         }
