@@ -226,7 +226,7 @@ impl Allocator {
         Ok(())
     }
 
-    /// The agent has other resources or attributes now; refusals on it end.
+    /// The agent has these resources now. If they are not what it had, refusals on it end.
     ///
     /// # Errors
     /// If the agent is unknown.
@@ -236,6 +236,9 @@ impl Allocator {
             return Ok(());
         };
         let (before, total) = (agent.total().quantities(), total.unallocated());
+        if *agent.total() == total {
+            return Ok(());
+        }
         self.roles.resize_cluster(&before, &total.quantities());
         agent.set_total(total);
         agent.filters.clear();

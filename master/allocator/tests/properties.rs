@@ -229,10 +229,10 @@ impl Model {
                 let total = parse(TOTALS[total]);
                 let answer = allocator.update_agent(&agent_id(id).into(), &total);
                 assert_eq!(answer.is_ok(), self.agents.contains_key(&id));
-                if let Some(agent) = self.agents.get_mut(&id) {
+                if let Some(agent) = self.agents.get_mut(&id).filter(|agent| agent.0 != total) {
                     agent.0 = total;
+                    self.refusals.retain(|refusal| refusal.agent != id);
                 }
-                self.refusals.retain(|refusal| refusal.agent != id);
             }
             Step::RemoveAgent(id) => {
                 let answer = allocator.remove_agent(&agent_id(id).into());
