@@ -162,7 +162,7 @@ impl Session {
                     .master
                     .send(Command::Agent {
                         session: self.number,
-                        body,
+                        body: Box::new(body),
                     })
                     .await
                     .is_err()
@@ -224,7 +224,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(self, mut queue: mpsc::Receiver<master_message::Body>, outgoing: Outgoing) {
+    async fn run(self, mut queue: mpsc::Receiver<Box<master_message::Body>>, outgoing: Outgoing) {
         let mut sequence = 0;
         let mut told = 0;
         let mut tick = tokio::time::interval(ACKNOWLEDGE);
@@ -240,7 +240,7 @@ impl Writer {
                     if self.taken.load(Ordering::Relaxed) == told {
                         continue;
                     }
-                    master_message::Body::Nothing(Nothing {})
+                    Box::new(master_message::Body::Nothing(Nothing {}))
                 }
                 () = self.over.cancelled() => break,
             };
@@ -252,7 +252,7 @@ impl Writer {
                 master_id: self.master_id.clone(),
                 // No elections without ZooKeeper.
                 election: 0,
-                body: Some(body),
+                body: Some(*body),
             };
             if outgoing.send(Ok(message)).await.is_err() {
                 break;

@@ -43,11 +43,11 @@ pub(crate) enum Command {
     },
     Hello {
         hello: Box<AgentHello>,
-        messages: mpsc::Sender<master_message::Body>,
+        messages: mpsc::Sender<Box<master_message::Body>>,
     },
     Agent {
         session: u64,
-        body: agent_message::Body,
+        body: Box<agent_message::Body>,
     },
     SessionClosed {
         session: u64,
@@ -77,7 +77,7 @@ pub(crate) struct Owner {
     /// To come back with what the registry answers.
     pub commands: mpsc::WeakSender<Command>,
     pub streams: HashMap<u64, mpsc::Sender<Box<scheduler::Event>>>,
-    pub sessions: HashMap<u64, mpsc::Sender<master_message::Body>>,
+    pub sessions: HashMap<u64, mpsc::Sender<Box<master_message::Body>>>,
     pub requests: HashMap<u64, oneshot::Sender<Reply>>,
     pub next_request: u64,
     pub writes: TaskTracker,

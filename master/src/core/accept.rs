@@ -391,7 +391,7 @@ fn record_of(task: &TaskInfo, framework: &FrameworkId) -> v1::Task {
         discovery: task.discovery.clone(),
         container: task.container.clone(),
         health_check: task.health_check.clone(),
-        kill_policy: task.kill_policy.clone(),
+        kill_policy: task.kill_policy,
         user: command
             .or(of_executor)
             .and_then(|command| command.user.clone()),

@@ -53,7 +53,7 @@ pub enum Event {
         /// In which session.
         session: u64,
         /// What.
-        body: agent_message::Body,
+        body: Box<agent_message::Body>,
     },
     /// A session ended, from whichever side.
     SessionClosed {
@@ -124,7 +124,7 @@ pub enum Effect {
         /// In which session.
         session: u64,
         /// What.
-        body: master_message::Body,
+        body: Box<master_message::Body>,
     },
     /// End a session once everything sent in it is delivered.
     CloseSession {

@@ -29,7 +29,7 @@ impl Core {
             return;
         }
         // Kept until the agent answers with a state: a broken session must not lose it.
-        task.kill = Some(kill.kill_policy.clone());
+        task.kill = Some(kill.kill_policy);
         let agent_id = task.agent_id.clone();
         self.send_kill(id, &task_id, &agent_id, kill.kill_policy);
     }

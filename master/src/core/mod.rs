@@ -161,7 +161,7 @@ impl Core {
                 framework_id,
             } => self.operator_teardown(request, &framework_id),
             Event::Hello(hello) => self.hello(*hello),
-            Event::Agent { session, body } => self.agent_message(session, body),
+            Event::Agent { session, body } => self.agent_message(session, *body),
             Event::SessionClosed { session } => self.session_closed(session),
             Event::Registered { token } => self.registered(token),
         }

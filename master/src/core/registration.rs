@@ -144,7 +144,7 @@ impl Core {
     fn refuse(&mut self, session: u64, message: String, shutdown: bool) {
         self.effects.push(Effect::Message {
             session,
-            body: Body::Refused(Refused { message, shutdown }),
+            body: Box::new(Body::Refused(Refused { message, shutdown })),
         });
         self.effects.push(Effect::CloseSession { session });
     }
@@ -478,7 +478,7 @@ impl Core {
                 // Its end was acknowledged here, and the acknowledgement did not reach the agent.
                 continue;
             }
-            task.kill = unreachable.and_then(|unreachable| unreachable.kill.clone());
+            task.kill = unreachable.and_then(|unreachable| unreachable.kill);
             if known && task.holds_resources() {
                 self.allocation.charge(&framework_id, id, &task.resources);
             }
@@ -553,7 +553,7 @@ impl Core {
             let Some(task) = self.task(&key.framework, &key.task) else {
                 continue;
             };
-            if let Some(policy) = task.kill.clone() {
+            if let Some(policy) = task.kill {
                 self.send_kill(&key.framework, &key.task, id, policy);
             }
         }

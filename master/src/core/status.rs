@@ -69,7 +69,7 @@ impl Core {
         let last = task.statuses.last();
         TaskStatus {
             healthy: last.and_then(|status| status.healthy),
-            check_status: last.and_then(|status| status.check_status.clone()),
+            check_status: last.and_then(|status| status.check_status),
             container_status: last.and_then(|status| status.container_status.clone()),
             ..self.status_without(task, state, reason, message)
         }

@@ -152,12 +152,12 @@ impl World {
                             !self.closed_sessions.contains(&session),
                             "no message after the end of a session"
                         );
-                        if let (Body::Ping(_), true) = (&body, self.pong) {
-                            let body = agent_message::Body::Pong(Pong {});
+                        if let (Body::Ping(_), true) = (&*body, self.pong) {
+                            let body = Box::new(agent_message::Body::Pong(Pong {}));
                             events.push_back(Event::Agent { session, body });
                             continue;
                         }
-                        self.messages.entry(session).or_default().push_back(body);
+                        self.messages.entry(session).or_default().push_back(*body);
                     }
                     Effect::CloseSession { session } => {
                         self.closed_sessions.insert(session);
@@ -464,7 +464,7 @@ impl World {
     pub fn say(&mut self, agent: &FakeAgent, body: agent_message::Body) {
         self.event(Event::Agent {
             session: agent.session,
-            body,
+            body: Box::new(body),
         });
     }
 
