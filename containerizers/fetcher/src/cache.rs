@@ -1,0 +1,229 @@
+//! Files that several tasks fetch, kept while there is room.
+//!
+//! An entry belongs to a user and a URI, as in Mesos, and is never asked about again. The oldest
+//! entries that nobody copies from make room for new ones. The index is in memory only, so the
+//! folder is emptied at start.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{Failure, confine};
+
+/// Longest base name in the cache, in characters; longer ones keep their two ends.
+/// Source: `MAX_SIZE` in `FetcherProcess::Cache::nextFilename` of Apache Mesos.
+const MAX_NAME: usize = 20;
+
+/// A file in the cache that cannot be evicted as long as this is held.
+#[derive(Debug, Clone)]
+pub(crate) struct Cached(Arc<Entry>);
+
+impl Cached {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+/// Removes its file when the last holder is gone and the cache has dropped it.
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    size: u64,
+    /// When it was used last, in ticks of the cache.
+    used: AtomicU64,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.path);
+    }
+}
+
+/// What stands behind one user and URI; locked while it is being downloaded.
+#[derive(Debug, Default)]
+pub(crate) struct Slot(Option<Weak<Entry>>);
+
+type Slots = HashMap<(String, String), Arc<tokio::sync::Mutex<Slot>>>;
+
+#[derive(Debug, Default)]
+struct State {
+    slots: Slots,
+    entries: Vec<Arc<Entry>>,
+    /// Bytes of entries and of downloads under way.
+    used: u64,
+    ticks: u64,
+    files: u64,
+}
+
+/// The cache.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    dir: PathBuf,
+    size: u64,
+    state: Arc<Mutex<State>>,
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Cache {
+    pub(crate) fn new(dir: &Path, size: u64) -> io::Result<Self> {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io::Error::other(format!(
+                    "cannot empty the fetcher's cache {}: {error}",
+                    dir.display()
+                )));
+            }
+            _ => {}
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+            size,
+            state: Arc::default(),
+        })
+    }
+
+    /// Bytes in use.
+    pub(crate) fn used(&self) -> u64 {
+        lock(&self.state).used
+    }
+
+    pub(crate) fn slot(&self, user: &str, uri: &str) -> Arc<tokio::sync::Mutex<Slot>> {
+        let mut state = lock(&self.state);
+        // Slots without an entry and without anybody at work are of no use.
+        state.slots.retain(|_, slot| {
+            Arc::strong_count(slot) > 1
+                || slot.try_lock().is_ok_and(|slot| {
+                    slot.0
+                        .as_ref()
+                        .is_some_and(|entry| entry.strong_count() > 0)
+                })
+        });
+        Arc::clone(
+            state
+                .slots
+                .entry((user.to_owned(), uri.to_owned()))
+                .or_default(),
+        )
+    }
+
+    /// The file of a slot, if it is there.
+    pub(crate) fn hit(&self, slot: &Slot) -> Option<Cached> {
+        let mut state = lock(&self.state);
+        let entry = slot.0.as_ref()?.upgrade()?;
+        state.ticks += 1;
+        entry.used.store(state.ticks, Ordering::Relaxed);
+        Some(Cached(entry))
+    }
+
+    /// Room for a file, made by dropping the least recently used ones nobody holds.
+    pub(crate) fn reserve(&self, bytes: u64) -> Option<Reserved> {
+        let mut state = lock(&self.state);
+        if bytes > self.size {
+            return None;
+        }
+        while state.used.saturating_add(bytes) > self.size {
+            let idle = |entry: &&Arc<Entry>| Arc::strong_count(entry) == 1;
+            let oldest = state
+                .entries
+                .iter()
+                .filter(idle)
+                .min_by_key(|entry| entry.used.load(Ordering::Relaxed))
+                .cloned()?;
+            state.used -= oldest.size;
+            state.entries.retain(|entry| !Arc::ptr_eq(entry, &oldest));
+        }
+        state.used += bytes;
+        Some(Reserved {
+            dir: self.dir.clone(),
+            state: Arc::clone(&self.state),
+            size: self.size,
+            bytes,
+            path: None,
+        })
+    }
+}
+
+/// Room in the cache for a file that is not there yet; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reserved {
+    dir: PathBuf,
+    state: Arc<Mutex<State>>,
+    size: u64,
+    bytes: u64,
+    path: Option<PathBuf>,
+}
+
+impl Reserved {
+    /// Makes the file.
+    pub(crate) fn create(&mut self, user: &str, name: &str) -> Result<File, Failure> {
+        let number = {
+            let mut state = lock(&self.state);
+            state.files += 1;
+            state.files
+        };
+        let folder = self.dir.join(if user.is_empty() { "agent" } else { user });
+        let path = folder.join(format!("c{number}-{}", shorten(name)));
+        let made = fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .and_then(|()| confine::create_at(&path, 0o600));
+        let file = made.map_err(|error| Failure::io("write", &path, &error))?;
+        self.path = Some(path);
+        Ok(file)
+    }
+
+    /// The file is complete. One that became larger than announced, and too large, is only kept
+    /// for who asked for it.
+    pub(crate) fn keep(mut self, slot: &mut Slot, actual: u64) -> Cached {
+        let mut state = lock(&self.state);
+        state.ticks += 1;
+        let entry = Arc::new(Entry {
+            path: self.path.take().unwrap_or_default(),
+            size: actual,
+            used: AtomicU64::new(state.ticks),
+        });
+        state.used -= self.bytes;
+        self.bytes = 0;
+        if state.used.saturating_add(actual) <= self.size {
+            state.used += actual;
+            state.entries.push(Arc::clone(&entry));
+            slot.0 = Some(Arc::downgrade(&entry));
+        }
+        drop(state);
+        Cached(entry)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        lock(&self.state).used -= self.bytes;
+        if let Some(path) = &self.path {
+            let _gone = fs::remove_file(path);
+        }
+    }
+}
+
+fn shorten(name: &str) -> String {
+    let length = name.chars().count();
+    if length <= MAX_NAME {
+        return name.to_owned();
+    }
+    let half = MAX_NAME / 2;
+    let (first, last): (String, String) = (
+        name.chars().take(half).collect(),
+        name.chars().skip(length - half).collect(),
+    );
+    format!("{first}_{last}")
+}
