@@ -21,6 +21,7 @@ use crate::{
     container::{Container, Phase},
     lifecycle, recover,
     runtime_dir::RuntimeDir,
+    server::Server,
     settings::MesosSettings,
     usage, validate,
 };
@@ -40,6 +41,7 @@ pub struct MesosContainerizer {
 pub(crate) struct Shared {
     pub(crate) settings: MesosSettings,
     pub(crate) runtime_dir: RuntimeDir,
+    pub(crate) server: Server,
     /// The agent stops; containers are left alone.
     pub(crate) stop: CancellationToken,
     containers: Mutex<HashMap<ContainerId, Arc<Container>>>,
@@ -83,6 +85,7 @@ impl MesosContainerizer {
     pub fn new(settings: MesosSettings) -> Self {
         let runtime_dir = RuntimeDir::new(&settings.runtime_dir);
         let shared = Shared {
+            server: Server::new(settings.helper.clone()),
             settings,
             runtime_dir,
             stop: CancellationToken::new(),

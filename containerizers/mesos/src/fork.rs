@@ -1,22 +1,15 @@
-//! Starts the helper, and holds the container's first process back until it is released.
+//! Asks the helper for a container, and holds the container's first process back until it is released.
 
-use std::{
-    io,
-    os::fd::OwnedFd,
-    path::Path,
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use mesos_containerizer_helper::{RELEASE, Report};
-use mesos_isolator_linux::{PidFd, wait::Readable};
+use mesos_isolator_linux::PidFd;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
 };
 
-use crate::container::Container;
+use crate::{container::Container, server::Server};
 
 /// Longest report taken from the helper, bytes.
 const MAX_REPORT: usize = 16 * 1024;
@@ -27,17 +20,16 @@ const GIVE_UP: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Forked {
     socket: UnixStream,
-    outer: Outer,
     pub(crate) pid: u32,
 }
 
-/// Starts the helper on a written launch description, and answers when all is set up. The first
-/// process is handed to `container` as soon as it is known, also when this fails.
+/// Asks the helper for the container of a written launch description, and answers when all is set
+/// up. The first process is handed to `container` as soon as it is known, also when this fails.
 ///
 /// Not cancelled by dropping but by `container.destroy`: a process may exist of which only the
 /// helper's next line tells.
 pub(crate) async fn fork(
-    helper: &Path,
+    server: &Server,
     launch_info: &Path,
     container: &Container,
 ) -> Result<Forked, String> {
@@ -47,21 +39,11 @@ pub(crate) async fn fork(
         .set_nonblocking(true)
         .and_then(|()| UnixStream::from_std(ours))
         .map_err(|error| format!("cannot use a socket: {error}"))?;
-    // Nothing here keeps the standard library from posix_spawn, whose cost does not grow with the
-    // agent's memory: no pre_exec, no uid, no directory.
-    let child = Command::new(helper)
-        .arg(launch_info)
-        .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| format!("cannot start {}: {error}", helper.display()))?;
+    server.ask(launch_info, theirs).await?;
     let mut talk = Talk {
         socket,
         buffer: Vec::with_capacity(256),
     };
-    let outer = Outer(Some(child));
     let answer = tokio::select! {
         answer = hear(&mut talk, container) => answer,
         () = container.destroy.cancelled() => {
@@ -73,7 +55,6 @@ pub(crate) async fn fork(
     };
     answer.map(|pid| Forked {
         socket: talk.socket,
-        outer,
         pid,
     })
 }
@@ -85,7 +66,6 @@ impl Forked {
         self.socket.write_all(&[RELEASE]).await.map_err(said)?;
         let mut rest = [0; 64];
         while self.socket.read(&mut rest).await.map_err(said)? > 0 {}
-        self.outer.reap();
         Ok(())
     }
 }
@@ -150,32 +130,5 @@ impl Talk {
                 Err(error) => return Err(format!("mesos-containerizer is gone: {error}")),
             }
         }
-    }
-}
-
-/// The helper's short-lived outer process, which is our child too.
-#[derive(Debug)]
-struct Outer(Option<Child>);
-
-impl Outer {
-    /// It ends right after the clone, so this finds it ended nearly always.
-    fn reap(&mut self) {
-        let Some(mut child) = self.0.take() else {
-            return;
-        };
-        if matches!(child.try_wait(), Ok(None)) {
-            tokio::spawn(async move {
-                if let Ok(end) = PidFd::open(child.id()).and_then(Readable::new) {
-                    let _lost = end.readable().await;
-                    end.get().reap();
-                }
-            });
-        }
-    }
-}
-
-impl Drop for Outer {
-    fn drop(&mut self) {
-        self.reap();
     }
 }

@@ -85,7 +85,7 @@ pub(crate) async fn launch(
                 format!("cannot write the launch file: {error}"),
             )
         })?;
-    let forked = fork::fork(&shared.settings.helper, &dir.launch_info(), container).await;
+    let forked = fork::fork(&shared.server, &dir.launch_info(), container).await;
     if container.destroy.is_cancelled() {
         return Err(ContainerError::DestroyedWhileLaunching { id: id.clone() });
     }

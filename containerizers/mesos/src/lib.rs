@@ -1,8 +1,8 @@
 //! Containers from namespaces and cgroups, without a daemon.
 //!
 //! Start reading in `launch.rs`: the stages of a launch, and `lifecycle.rs`: what owns a container
-//! from its launch to its end. Each container is a `mesos-containerizer` process of its own that
-//! outlives the agent; all that a restarted agent needs is in the runtime directory and the kernel.
+//! from its launch to its end. Each container has a `mesos-containerizer` process of its own
+//! that outlives the agent; all that a restarted agent needs is in the runtime directory and the kernel.
 
 #![forbid(unsafe_code)]
 
@@ -14,6 +14,7 @@ mod launcher;
 mod lifecycle;
 mod recover;
 mod runtime_dir;
+mod server;
 mod settings;
 mod teardown;
 mod usage;

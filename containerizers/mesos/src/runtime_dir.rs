@@ -165,6 +165,13 @@ impl ContainerDir {
 
     /// Nothing more is to be known about it.
     pub(crate) fn remove(&self) -> io::Result<()> {
+        // By name is half the work of looking; what else may be there is looked for after.
+        for name in ["config", LAUNCH_INFO, PID, STATUS] {
+            let _not_there = fs::remove_file(self.path.join(name));
+        }
+        if fs::remove_dir(&self.path).is_ok() {
+            return Ok(());
+        }
         match fs::remove_dir_all(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),

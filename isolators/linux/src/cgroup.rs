@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -228,6 +229,10 @@ impl Cgroup {
     /// Pids in this cgroup and all beneath.
     pub fn all_processes(&self) -> Result<Vec<u32>, CgroupError> {
         let mut pids = self.processes()?;
+        // A directory has two links, and one more for each directory in it.
+        if fs::metadata(&self.path).map_or(true, |found| found.nlink() <= 2) {
+            return Ok(pids);
+        }
         if let Ok(entries) = fs::read_dir(&self.path) {
             for entry in entries.flatten() {
                 if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -8,6 +8,7 @@
 )]
 
 pub mod cgroup;
+pub mod fd_passing;
 pub mod hierarchies;
 pub mod kill;
 pub mod memory_events;

@@ -113,6 +113,12 @@ pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
+/// Sets the name of this thread that `ps` shows; the kernel keeps the first 15 bytes.
+pub fn set_name(name: &str) -> io::Result<()> {
+    let name = std::ffi::CString::new(name)?;
+    nix::sys::prctl::set_name(&name).map_err(io::Error::from)
+}
+
 /// Every descendant of `pid`, itself first, by the kernel's list of children. Those that have been
 /// orphaned are found where a subreaper or the init of a namespace keeps them.
 pub fn tree(pid: u32) -> Vec<u32> {

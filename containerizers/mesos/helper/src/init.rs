@@ -66,6 +66,12 @@ fn set_up(launch: &Launch, runtime_dir: &Path) -> Result<Status, String> {
     }
     signals::block_all().map_err(|error| format!("cannot block signals: {error}"))?;
     unistd::setsid().map_err(|error| format!("cannot make a session: {error}"))?;
+    // As `ps` shows it; the container's id begins alike.
+    let id = runtime_dir
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    let _only_for_people = process::set_name(&format!("mesos-{id}"));
     let namespaces = CloneFlags::from_bits(launch.namespaces);
     if !namespaces.contains(CloneFlags::NEW_PIDS) {
         process::become_subreaper().map_err(|error| format!("cannot adopt orphans: {error}"))?;
@@ -103,24 +109,20 @@ fn set_up(launch: &Launch, runtime_dir: &Path) -> Result<Status, String> {
     Ok(Status { file, host_pid })
 }
 
-/// Pid and start time go to disk before the agent can let the task run. The rename makes it all
-/// or nothing.
+/// Pid and start time go to disk before the agent can let the task run. Half a file reads as none,
+/// and then the task has not run.
 fn remember_self(runtime_dir: &Path) -> io::Result<u32> {
     let host_pid = process::own_pid_in_proc()?;
     let key = ProcessKey::of(host_pid)?;
-    let temporary = runtime_dir.join("pid.new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
-    file.write_all(key.to_string().as_bytes())?;
-    fs::rename(temporary, runtime_dir.join(PID))?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    options
+        .open(runtime_dir.join(PID))?
+        .write_all(key.to_string().as_bytes())?;
     Ok(host_pid)
 }
 
-/// Standard input is the socket to the agent, and its end of file must mean that the task runs.
+/// Standard input is the socket of `serve`, which must not seem to be there because of us.
 fn let_go_of_standard_files() {
     if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _stays_open = unistd::dup2_stdin(&null);

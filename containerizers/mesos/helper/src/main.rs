@@ -1,8 +1,9 @@
 //! `mesos-containerizer`: becomes a container.
 //!
-//! The agent starts it once per container. It makes the container's first process and ends; that
-//! first process, a child of the agent until the agent ends, enters cgroups and namespaces, starts
-//! the task, reaps whatever ends, and writes the task's wait status down.
+//! `serve` waits for launches, one process per agent, so that a container costs a clone of a small
+//! process and no exec of a helper. Each launch makes the container's first process: a child of the
+//! agent until the agent ends, it enters cgroups and namespaces, starts the task, reaps whatever
+//! ends, writes the task's wait status down, and outlives both `serve` and the agent.
 
 #![forbid(unsafe_code)]
 
@@ -10,20 +11,24 @@ mod init;
 mod task;
 
 use std::{
+    ffi::OsString,
     io::Write as _,
-    os::{fd::AsFd as _, unix::net::UnixStream},
+    os::unix::{ffi::OsStringExt as _, net::UnixStream},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
-use mesos_containerizer_helper::{Launch, Report};
-use mesos_isolator_linux::spawn::{self, CloneFlags, Forked};
+use mesos_containerizer_helper::{Launch, Report, SERVE};
+use mesos_isolator_linux::{
+    fd_passing,
+    spawn::{self, CloneFlags, Forked},
+};
 
-const USAGE: &str = "mesos-containerizer LAUNCH_INFO
+const USAGE: &str = "mesos-containerizer serve
 mesos-containerizer docker-logs OPTIONS
 
-Started by the agent, once per container; not meant to be run by hand. LAUNCH_INFO is a file that
-the agent has written; standard input is a socket to it.
+Started by the agent; not meant to be run by hand. `serve` takes launches from the socket that is its
+standard input.
 ";
 
 fn main() -> ExitCode {
@@ -44,7 +49,7 @@ fn main() -> ExitCode {
         Some(argument) if argument == "docker-logs" => {
             mesos_docker_logs::main(std::env::args().skip(2))
         }
-        Some(path) if arguments.next().is_none() => launch(&PathBuf::from(path)),
+        Some(argument) if argument == SERVE && arguments.next().is_none() => serve(),
         _ => {
             eprint!("{USAGE}");
             ExitCode::from(2)
@@ -52,35 +57,57 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs in the short-lived outer process up to the clone, then on both sides of it.
-fn launch(path: &Path) -> ExitCode {
+/// Launches what the agent asks for, until it is gone. Comes back in each new process too, with
+/// the status that one shall end with.
+fn serve() -> ExitCode {
     // Older kernels do without; the agent's own descriptors close on exec anyway.
     let _unsupported = spawn::close_others_on_exec();
-    let Ok(socket) = std::io::stdin().as_fd().try_clone_to_owned() else {
-        return ExitCode::FAILURE;
-    };
-    let mut agent = UnixStream::from(socket);
-    let mut fail = |text: String| {
-        let _agent_gone = agent.write_all(Report::Failed(text).to_line().as_bytes());
-        ExitCode::FAILURE
-    };
-    let description = match std::fs::read(path) {
-        Ok(bytes) => match Launch::decode(&bytes) {
-            Ok(description) => description,
-            Err(error) => return fail(format!("cannot read {}: {error}", path.display())),
+    loop {
+        match fd_passing::receive(std::io::stdin()) {
+            Ok(Some((path, socket))) => {
+                let path = PathBuf::from(OsString::from_vec(path));
+                if let Some(ended) = launch(&path, UnixStream::from(socket)) {
+                    return ended;
+                }
+            }
+            Ok(None) => return ExitCode::SUCCESS,
+            Err(_) => return ExitCode::FAILURE,
+        }
+    }
+}
+
+/// One container. `None` in the process that goes on serving.
+fn launch(path: &Path, mut agent: UnixStream) -> Option<ExitCode> {
+    match clone(path) {
+        Ok(Cloned::Parent(pid)) => {
+            let _agent_gone = agent.write_all(Report::Forked(pid).to_line().as_bytes());
+            None
+        }
+        Ok(Cloned::Child(description)) => match path.parent() {
+            Some(runtime_dir) => Some(init::run(&description, runtime_dir, agent)),
+            None => Some(ExitCode::FAILURE),
         },
-        Err(error) => return fail(format!("cannot read {}: {error}", path.display())),
-    };
-    let Some(runtime_dir) = path.parent() else {
-        return fail(format!("{} is in no directory", path.display()));
-    };
+        Err(text) => {
+            let _agent_gone = agent.write_all(Report::Failed(text).to_line().as_bytes());
+            None
+        }
+    }
+}
+
+enum Cloned {
+    Parent(u32),
+    Child(Launch),
+}
+
+fn clone(path: &Path) -> Result<Cloned, String> {
+    let cannot_read =
+        |error: &dyn std::fmt::Display| format!("cannot read {}: {error}", path.display());
+    let bytes = std::fs::read(path).map_err(|error| cannot_read(&error))?;
+    let description = Launch::decode(&bytes).map_err(|error| cannot_read(&error))?;
     let namespaces = CloneFlags::from_bits(description.namespaces);
     match spawn::fork(namespaces | CloneFlags::PARENT) {
-        Ok(Forked::Parent(pid)) => {
-            let _agent_gone = agent.write_all(Report::Forked(pid).to_line().as_bytes());
-            ExitCode::SUCCESS
-        }
-        Ok(Forked::Child) => init::run(&description, runtime_dir, agent),
-        Err(error) => fail(format!("cannot make the container's namespaces: {error}")),
+        Ok(Forked::Parent(pid)) => Ok(Cloned::Parent(pid)),
+        Ok(Forked::Child) => Ok(Cloned::Child(description)),
+        Err(error) => Err(format!("cannot make the container's namespaces: {error}")),
     }
 }

@@ -1,0 +1,212 @@
+//! How fast this containerizer starts and ends containers, beside crun, runc and docker.
+//!
+//! Build the helper first, then run as root:
+//! `cargo build --release -p mesos-containerizer-helper && cargo run --release -p
+//! mesos-containerizer-mesos --example launch_bench [CYCLES]`. Prints figures, asserts none.
+//! *Start*: `launch` called until the exec of the task has happened. *Cycle*: until its end has been
+//! answered by `wait`, its cgroups are gone and its runtime directory is removed by `forget`.
+
+mod memory;
+mod peers;
+mod samples;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use mesos_containerizer_api::{
+    ContainerConfig, Containerizer as _, FetchError, FetchRequest, Fetcher, Identity, LaunchResult,
+};
+use mesos_containerizer_mesos::{Launcher, MesosContainerizer, MesosSettings, find_helper};
+use mesos_isolator_registry::IsolationSettings;
+use mesos_types::{ContainerId, Limits, parse_resources};
+use mesos_wire::v1;
+use samples::Samples;
+
+const ISOLATION: &str = "cgroups/cpu,cgroups/mem,namespaces/pid,filesystem/linux";
+const WARM_UP: usize = 5;
+
+struct NoFetcher;
+
+#[async_trait]
+impl Fetcher for NoFetcher {
+    async fn fetch(&self, _request: FetchRequest) -> Result<(), FetchError> {
+        Ok(())
+    }
+}
+
+/// Where one run of the benchmark works.
+pub struct Place {
+    dir: tempfile::TempDir,
+    root: String,
+    containerizer: MesosContainerizer,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Place {
+    fn new() -> Result<Self, Failure> {
+        let dir = tempfile::tempdir()?;
+        std::fs::create_dir(dir.path().join("sandbox"))?;
+        let root = format!("mesos-launch-bench-{}", std::process::id());
+        let settings = IsolationSettings {
+            isolation: ISOLATION.to_owned(),
+            cgroups_root: root.clone(),
+            cgroups_enable_cfs: true,
+            ..IsolationSettings::for_host(Path::new("/sys/fs/cgroup"))?
+        };
+        let containerizer = MesosContainerizer::new(MesosSettings {
+            runtime_dir: dir.path().join("run"),
+            helper: match std::env::var_os("MESOS_CONTAINERIZER") {
+                Some(path) => PathBuf::from(path),
+                None => find_helper(None)?,
+            },
+            launcher: Launcher::linux(&settings.hierarchies, &root)?,
+            isolators: mesos_isolator_registry::build(&settings)?,
+            fetcher: Arc::new(NoFetcher),
+            enable_cfs: true,
+            host_cpus: 2.0,
+            host_memory: settings.host_memory,
+        });
+        Ok(Self {
+            dir,
+            root,
+            containerizer,
+        })
+    }
+
+    /// A task that runs `program` with `arguments`, 1 cpu and 64 MiB.
+    pub fn task(&self, program: &str, arguments: &[&str]) -> Result<ContainerConfig, Failure> {
+        Ok(ContainerConfig {
+            id: ContainerId::random(),
+            identity: Identity {
+                agent: "agent".into(),
+                framework: "framework".into(),
+                executor: "task".into(),
+                task: Some("task".into()),
+            },
+            command: v1::CommandInfo {
+                shell: Some(false),
+                value: Some(program.to_owned()),
+                arguments: arguments.iter().map(|&text| text.to_owned()).collect(),
+                ..v1::CommandInfo::default()
+            },
+            container: None,
+            resources: parse_resources("cpus:1;mem:64", "*")?,
+            limits: Limits::default(),
+            sandbox: self.dir.path().join("sandbox"),
+            user: None,
+            environment: BTreeMap::new(),
+            kill_grace: Duration::from_secs(3),
+        })
+    }
+
+    /// One container from its launch to the removal of its last trace; start and cycle.
+    async fn cycle(&self) -> Result<(Duration, Duration), Failure> {
+        let config = self.task("/bin/true", &[])?;
+        let id = config.id.clone();
+        let begin = Instant::now();
+        let LaunchResult::Launched(_) = self.containerizer.launch(config).await? else {
+            return Err("the container was not launched".into());
+        };
+        let start = begin.elapsed();
+        let termination = self.containerizer.wait(&id).await?;
+        self.containerizer.forget(&id).await?;
+        let cycle = begin.elapsed();
+        match termination.and_then(|termination| termination.status) {
+            Some(0) => Ok((start, cycle)),
+            status => Err(format!("/bin/true ended with {status:?}").into()),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for controller in ["cpu", "cpuacct", "memory", "freezer", ""] {
+            let path = Path::new("/sys/fs/cgroup")
+                .join(controller)
+                .join(&self.root);
+            let _not_there = std::fs::remove_dir(path);
+        }
+    }
+}
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [mode, rest @ ..] = &arguments[..] {
+        if mode == "peer" {
+            // In a mount namespace of its own; see `peers.rs`.
+            return peers::run_one(rest);
+        }
+    }
+    let cycles = arguments
+        .first()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(300_usize);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let place = Arc::new(Place::new()?);
+
+    let (start, cycle) = runtime.block_on({
+        let place = place.clone();
+        async move { tokio::spawn(one_after_another(place, cycles)).await? }
+    })?;
+    println!("mesos containerizer, {ISOLATION}, /bin/true, {cycles} cycles");
+    start.print("start");
+    cycle.print("cycle");
+    println!(
+        "  one after another: {:.0}/s",
+        start.len() as f64 / cycle.total().as_secs_f64()
+    );
+    let rate = runtime.block_on(two_at_once(place.clone(), cycles))?;
+    println!("  two at once:       {rate:.0}/s");
+    memory::print(&runtime, &place)?;
+    drop(runtime);
+    drop(place);
+
+    for (name, goal) in [("crun", 0.5), ("runc", 0.15)] {
+        match peers::measure(name) {
+            Ok(peer) => {
+                peer.print(&format!("{name} run"));
+                let ratio = cycle.median().as_secs_f64() / peer.median().as_secs_f64();
+                println!("  our cycle / {name} run: {ratio:.2} (goal {goal})");
+            }
+            Err(error) => println!("{name}: {error}"),
+        }
+    }
+    match peers::docker() {
+        Ok(peer) => peer.print("docker run --rm"),
+        Err(error) => println!("docker: {error}"),
+    }
+    Ok(())
+}
+
+async fn one_after_another(
+    place: Arc<Place>,
+    cycles: usize,
+) -> Result<(Samples, Samples), Failure> {
+    let (mut starts, mut all) = (Samples::default(), Samples::default());
+    for n in 0..WARM_UP + cycles {
+        let (start, cycle) = place.cycle().await?;
+        if n >= WARM_UP {
+            starts.push(start);
+            all.push(cycle);
+        }
+    }
+    Ok((starts, all))
+}
+
+async fn two_at_once(place: Arc<Place>, cycles: usize) -> Result<f64, Failure> {
+    let begin = Instant::now();
+    let one = tokio::spawn(one_after_another(place.clone(), cycles));
+    let two = tokio::spawn(one_after_another(place, cycles));
+    one.await??;
+    two.await??;
+    Ok((2 * (cycles + WARM_UP)) as f64 / begin.elapsed().as_secs_f64())
+}
