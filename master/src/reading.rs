@@ -184,3 +184,6 @@ impl ReadSide {
         self.bodies.get(name, self, viewer, make).await
     }
 }
+
+#[cfg(test)]
+mod tests;

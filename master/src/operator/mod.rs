@@ -7,8 +7,8 @@ mod validate;
 use std::{sync::Arc, time::Duration};
 
 use mesos_http::{
-    Action, Dialect, Object, Request, Response, Router, StatusCode, negotiate, parse_call, respond,
-    version::Version,
+    Action, Dialect, Object, Request, Response, Router, StatusCode, files::FilesError, negotiate,
+    parse_call, respond, version::Version,
 };
 use mesos_wire::{
     Encoding,
@@ -107,20 +107,18 @@ async fn dispatch(
         }
         Type::SetLoggingLevel => set_logging_level(read, request, &call.set_logging_level.unwrap_or_default()),
         Type::ListFiles => {
-            let (files, principal) = (read.files.clone(), request.principal.clone());
             let path = call.list_files.unwrap_or_default().path;
-            let entries = blocking(move || files.list(&path, principal.as_deref())).await?;
-            let entries = entries.map_err(mesos_http::files::FilesError::into_response)?;
-            let file_infos = entries.iter().map(mesos_http::files::Entry::to_v1).collect();
+            let found = read.files.list_v1(&path, request.principal.as_deref()).await;
+            let file_infos = found.map_err(FilesError::into_response)?;
             let list_files = Some(response::ListFiles { file_infos });
             answer(Answer { list_files, ..of(Kind::ListFiles) })
         }
         Type::ReadFile => {
-            let (files, principal) = (read.files.clone(), request.principal.clone());
             let wanted = call.read_file.unwrap_or_default();
-            let read = move || files.read(&wanted.path, wanted.offset, wanted.length, principal.as_deref());
-            let found = blocking(read).await?.map_err(mesos_http::files::FilesError::into_response)?;
-            let read_file = Some(response::ReadFile { size: found.0, data: found.1.to_vec() });
+            let principal = request.principal.as_deref();
+            let found = read.files.read_v1(&wanted.path, wanted.offset, wanted.length, principal).await;
+            let (size, data) = found.map_err(FilesError::into_response)?;
+            let read_file = Some(response::ReadFile { size, data: data.to_vec() });
             answer(Answer { read_file, ..of(Kind::ReadFile) })
         }
         Type::GetState => shared(read, request, encoding, "GET_STATE", |snapshot, viewer| Answer {
@@ -275,14 +273,6 @@ fn set_logging_level(
     };
     read.master.log_level().set(wanted.level, Duration::from_nanos(nanos));
     Ok(Response::ok())
-}
-
-/// Runs work that may take long.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Response> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        tracing::error!(%error, "an answer could not be made");
-        Response::status_text(StatusCode::INTERNAL_SERVER_ERROR)
-    })
 }
 
 /// An answer that only depends on the state and on who asks.

@@ -1,0 +1,100 @@
+//! What a scripted session leaves behind, as every reading endpoint shows it.
+use std::sync::Arc;
+
+use mesos_http::{AllowAll, Authorizer, Bytes, Metrics, Router, logging::LogLevel};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::routes;
+use crate::{
+    Handle, MasterConfig,
+    core::tests::world::World,
+    state::{Published, Snapshot},
+};
+
+mod authorization;
+mod cluster;
+mod exchange;
+mod shape;
+mod stream;
+
+use cluster::cluster;
+
+/// The routes over a state that the test publishes.
+struct Master {
+    published: Arc<Published>,
+    service: mesos_http::Service,
+    handle: Handle,
+    stop: CancellationToken,
+}
+
+struct Answer {
+    status: u16,
+    headers: http::HeaderMap,
+    body: Bytes,
+}
+
+impl Answer {
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is text")
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("headers are text"))
+    }
+}
+
+impl Master {
+    fn new(snapshot: Snapshot) -> Self {
+        Self::with(snapshot, MasterConfig::default(), Arc::new(AllowAll))
+    }
+
+    fn with(snapshot: Snapshot, config: MasterConfig, authorizer: Arc<dyn Authorizer>) -> Self {
+        let published = Arc::new(Published::new(snapshot));
+        let (commands, _) = mpsc::channel(1);
+        let handle = Handle::new(
+            commands,
+            published.clone(),
+            Arc::new(config),
+            Arc::default(),
+            authorizer.clone(),
+            Metrics::new(),
+            LogLevel::new(0, |_| {}),
+        );
+        let stop = CancellationToken::new();
+        let mut router = Router::new(handle.clone()).prefix("/master").authorizer(authorizer);
+        routes(&mut router, &handle, stop.clone());
+        Self { published, service: router.finish(), handle, stop }
+    }
+
+    /// A master that shows what happened in a world.
+    fn of(world: &mut World) -> Self {
+        Self::new(world.core.publish().0)
+    }
+
+    async fn answer(&self, request: http::Request<String>) -> Answer {
+        let request = request.map(http_body_util::Full::<Bytes>::from);
+        let (head, body) = self.service.call(request, ([127, 0, 0, 1], 9).into()).await.into_parts();
+        let body = http_body_util::BodyExt::collect(body).await.expect("the body comes whole");
+        Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        let request = http::Request::get(path).body(String::new());
+        self.answer(request.expect("a request")).await
+    }
+
+    async fn post(&self, path: &str, body: &str) -> Answer {
+        let request = http::Request::post(path).header("content-type", "application/json");
+        self.answer(request.body(body.to_owned()).expect("a request")).await
+    }
+
+    async fn call(&self, kind: &str) -> Answer {
+        self.post("/api/v1", &format!(r#"{{"type":"{kind}"}}"#)).await
+    }
+}
