@@ -12,6 +12,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod constraints;
 pub mod control;
 pub mod core;
 pub mod counters;

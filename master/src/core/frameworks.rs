@@ -105,6 +105,7 @@ impl Core {
         }
         self.allocation.remove_framework(id);
         self.epochs.remove(id);
+        self.constraints.remove(id);
         let Some(mut framework) = self.state.frameworks.remove(id) else {
             return;
         };

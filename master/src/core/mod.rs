@@ -9,6 +9,7 @@ mod allocation;
 mod calls;
 mod event;
 mod frameworks;
+mod holdings;
 mod kill;
 mod offers;
 mod reconcile;
@@ -17,6 +18,7 @@ mod registration;
 mod status;
 mod subscribe;
 mod timers;
+mod transitions;
 mod unreachable;
 mod updates;
 
@@ -31,14 +33,15 @@ pub use event::{AgentHello, Effect, Event, Reply};
 use crate::{
     clock::Now,
     config::MasterConfig,
+    constraints::Constraints,
     counters::Counters,
     registry::Registry,
     state::{Change, Identity, RecoveredAgent, Snapshot, UnreachableAgent},
 };
 use agents::Liveness;
 use allocation::Allocation;
-use registration::Transitions;
 use timers::{Timer, Timers};
+use transitions::Transitions;
 
 /// Seconds between two HEARTBEAT events of a stream; not configurable in Mesos either.
 pub const HEARTBEAT_SECONDS: u64 = 15;
@@ -62,6 +65,8 @@ pub struct Core {
     /// Agents by the address of their HTTP API.
     addresses: HashMap<(String, i32), AgentId>,
     transitions: Transitions,
+    /// Of frameworks that have any.
+    constraints: HashMap<FrameworkId, Constraints>,
     /// Changes with each subscription; a failover timer of an older one does nothing.
     epochs: HashMap<FrameworkId, u64>,
     next: Next,
@@ -125,6 +130,7 @@ impl Core {
             sessions: HashMap::new(),
             liveness: HashMap::new(),
             addresses: HashMap::new(),
+            constraints: HashMap::new(),
             epochs: HashMap::new(),
             next: Next::default(),
         }
@@ -213,4 +219,4 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

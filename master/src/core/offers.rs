@@ -10,6 +10,9 @@ use crate::state::{Agent, Framework, Offer};
 
 /// Never offered: the agent keeps it for itself.
 const HIDDEN: &str = "ephemeral_ports";
+/// How long the allocator keeps an agent from a framework whose constraints exclude it; when it asks again,
+/// the answer is the same. Its longest filter.
+const EXCLUDED: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Core {
     /// Sets a timer when the allocator has something to do. What happens within the debounce makes one run.
@@ -61,6 +64,19 @@ impl Core {
                 );
                 continue;
             };
+            let constraints = self.constraints.get(&framework.id);
+            if constraints
+                .is_some_and(|constraints| !constraints.allow(&allotment.role, &agent.info))
+            {
+                self.allocation.recover(
+                    &framework.id,
+                    &agent.id,
+                    &allotment.resources,
+                    Some(EXCLUDED),
+                    self.now.monotonic,
+                );
+                continue;
+            }
             let offer = self.make_offer(&framework, &agent, allotment);
             sent.entry(framework.id.clone())
                 .or_default()

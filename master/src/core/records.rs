@@ -51,7 +51,10 @@ impl Core {
     pub(super) fn tell(&mut self, agent: &AgentId, body: Body) -> bool {
         let session = self.state.agents.get(agent).and_then(|agent| agent.session);
         if let Some(session) = session {
-            self.effects.push(Effect::Message { session, body: Box::new(body) });
+            self.effects.push(Effect::Message {
+                session,
+                body: Box::new(body),
+            });
         }
         session.is_some()
     }

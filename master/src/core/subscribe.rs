@@ -12,6 +12,7 @@ use mesos_wire::v1::{
 
 use super::{Core, Effect, HEARTBEAT_SECONDS, Reply, event::events, timers::Timer};
 use crate::{
+    constraints::Constraints,
     state::{Change, Framework, Standing, Subscription},
     validation::{Invalid, framework as rules},
 };
@@ -122,6 +123,7 @@ impl Core {
         suppressed: Vec<String>,
         constraints: Option<OfferConstraints>,
     ) {
+        self.compile_constraints(id, constraints.as_ref());
         let now = self.now.seconds();
         let framework = Framework {
             id: id.clone(),
@@ -203,8 +205,14 @@ impl Core {
         framework.capabilities = FrameworkCapabilities::from(&info);
         framework.roles = Arc::new(roles);
         framework.suppressed_roles = Arc::new(suppressed.into_iter().collect());
-        framework.offer_constraints = constraints.map(Arc::new);
+        let other_constraints = framework.offer_constraints.as_deref() != constraints.as_ref();
+        framework.offer_constraints = constraints.clone().map(Arc::new);
         framework.info = Arc::new(info);
+        if other_constraints {
+            self.compile_constraints(id, constraints.as_ref());
+            // Agents that were excluded are refused in the allocator: that ends.
+            self.allocation.deactivate_framework(id);
+        }
         self.withdraw_offers_of_roles(id, &lost);
         if let Some(framework) = self.state.frameworks.get(id).cloned() {
             self.allocation.update_framework(&framework);
@@ -216,6 +224,18 @@ impl Core {
             }
         }
         self.framework_updated(id);
+    }
+
+    /// The constraints have been found valid.
+    fn compile_constraints(&mut self, id: &FrameworkId, constraints: Option<&OfferConstraints>) {
+        match constraints.map(Constraints::compile) {
+            Some(Ok(compiled)) => {
+                self.constraints.insert(id.clone(), compiled);
+            }
+            Some(Err(_)) | None => {
+                self.constraints.remove(id);
+            }
+        }
     }
 
     /// Only agents where the framework has something need to know.

@@ -9,9 +9,9 @@ use mesos_types::{FrameworkCapabilities, validate_id, validate_role};
 use mesos_wire::v1::{FrameworkInfo, scheduler::OfferConstraints};
 
 use super::{Invalid, Validity, require};
-use crate::config::MasterConfig;
+use crate::{config::MasterConfig, constraints::Constraints};
 
-/// Most roles of one framework, suppressed roles, or groups of constraints.
+/// Most roles of one framework.
 const ROLES: usize = 10_000;
 
 /// The roles that an info subscribes to.
@@ -168,37 +168,15 @@ pub fn validate_constraints(
     let Some(constraints) = constraints else {
         return Ok(());
     };
-    require(constraints.role_constraints.len() <= ROLES, || {
-        format!(
-            "Offer constraints for {} roles, at most {ROLES} are taken",
-            constraints.role_constraints.len()
-        )
-    })?;
     let own = roles(info);
-    for (role, of_role) in &constraints.role_constraints {
+    for role in constraints.role_constraints.keys() {
         require(own.contains(role), || {
             format!(
                 "Offer constraints specify role '{role}' to which the framework is not subscribed"
             )
         })?;
-        require(!of_role.groups.is_empty(), || {
-            format!("Offer constraints for role '{role}' have no groups")
-        })?;
-        for group in &of_role.groups {
-            require(!group.attribute_constraints.is_empty(), || {
-                format!("A group of the offer constraints for role '{role}' is empty")
-            })?;
-            for constraint in &group.attribute_constraints {
-                require(constraint.selector.selector.is_some(), || {
-                    "An attribute constraint has no selector".to_owned()
-                })?;
-                require(constraint.predicate.predicate.is_some(), || {
-                    "An attribute constraint has no predicate".to_owned()
-                })?;
-            }
-        }
     }
-    Ok(())
+    Constraints::compile(constraints).map(|_| ())
 }
 
 #[cfg(test)]

@@ -25,7 +25,6 @@ pub fn validate_resources(wire: &[v1::Resource]) -> Result<Resources, Invalid> {
     let mut parsed = Vec::with_capacity(wire.len());
     for resource in wire {
         let read = Resource::from_wire(resource).map_err(|error| Invalid(error.to_string()))?;
-        validate_gpus(resource)?;
         validate_disk(resource, &read)?;
         parsed.push(read);
     }
@@ -42,13 +41,6 @@ pub fn validate_resources(wire: &[v1::Resource]) -> Result<Resources, Invalid> {
         )
     })?;
     Ok(all)
-}
-
-fn validate_gpus(resource: &v1::Resource) -> Validity {
-    let amount = resource.scalar.as_ref().map_or(0.0, |scalar| scalar.value);
-    require(resource.name != "gpus" || amount.fract() == 0.0, || {
-        format!("The 'gpus' resource must be an unsigned integer, found {amount}")
-    })
 }
 
 fn validate_disk(wire: &v1::Resource, resource: &Resource) -> Validity {

@@ -1,5 +1,6 @@
 //! A real master on a port of its own, a framework that speaks HTTP, an agent that speaks the control protocol.
 #![allow(dead_code, reason = "each test program uses its part")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::{collections::VecDeque, time::Duration};
 

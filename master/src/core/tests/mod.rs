@@ -4,4 +4,5 @@ mod agents;
 mod frameworks;
 mod offers;
 mod tasks;
-mod world;
+mod validation;
+pub(crate) mod world;

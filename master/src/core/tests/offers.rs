@@ -218,3 +218,31 @@ fn inverse_offers_and_requests_change_nothing() {
         assert_eq!(world.call(&client, call), Reply::Accepted, "{call}");
     }
 }
+
+#[test]
+fn constraints_keep_agents_from_a_framework_and_others_get_them() {
+    let mut world = World::new();
+    let subscribe = |constraint: &str| {
+        format!(
+            r#"{{"framework_info":{{"user":"u","name":"n",{AWARE}}},"offer_constraints":{{"role_constraints":
+                {{"*":{{"groups":[{{"attribute_constraints":[{constraint}]}}]}}}}}}}}"#
+        )
+    };
+    let elsewhere = r#"{"selector":{"pseudoattribute_type":"HOSTNAME"},"predicate":{"text_equals":{"value":"elsewhere"}}}"#;
+    let picky = world.subscribe_with(&subscribe(elsewhere));
+    world.agent();
+    world.advance(Duration::from_secs(5));
+    assert!(world.offers(&picky).is_empty());
+    let other = world.subscribe(AWARE);
+    let offer = world.offer(&other);
+    world.decline(&other, &offer, 60.0);
+    world.advance(Duration::from_secs(5));
+    assert!(world.offers(&picky).is_empty());
+    // Without constraints it is offered at once.
+    let update = format!(
+        r#""type":"UPDATE_FRAMEWORK","update_framework":{{"framework_info":{{"user":"u","name":"n","id":{{"value":"{}"}},{AWARE}}}}}"#,
+        picky.id
+    );
+    assert_eq!(world.call(&picky, &update), Reply::Ok);
+    assert_eq!(world.offer(&picky).framework_id.value, picky.id);
+}

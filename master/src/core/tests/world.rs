@@ -47,6 +47,8 @@ pub struct World {
     pub held: Option<Vec<u64>>,
     /// Whether agents answer pings.
     pub pong: bool,
+    /// What further agents can do.
+    pub capabilities: Vec<v1::agent_info::capability::Type>,
     numbers: u64,
     replies: BTreeMap<u64, Reply>,
 }
@@ -121,6 +123,7 @@ impl World {
             registry: Vec::new(),
             held: None,
             pong: true,
+            capabilities: Vec::new(),
             numbers: 0,
             replies: BTreeMap::new(),
         }
@@ -429,6 +432,13 @@ impl World {
             process_epoch: agent.epoch.clone(),
             agent: Some(info),
             version: "1.11.0".to_owned(),
+            capabilities: self
+                .capabilities
+                .iter()
+                .map(|kind| v1::agent_info::Capability {
+                    r#type: Some((*kind).into()),
+                })
+                .collect(),
             snapshot_follows: snapshot.is_some(),
             ..Hello::default()
         };
