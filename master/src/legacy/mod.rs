@@ -208,7 +208,7 @@ async fn weights(read: Arc<ReadSide>, request: Request) -> Response {
 }
 
 async fn quota(_: Arc<ReadSide>, request: Request) -> Response {
-    write::reads_only(&request, &[Method::POST, Method::DELETE], "{}".into())
+    write::quota(&request)
 }
 
 async fn schedule(_: Arc<ReadSide>, request: Request) -> Response {
