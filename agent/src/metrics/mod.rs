@@ -1,0 +1,491 @@
+//! Metrics that follow from the agent's state, its sandbox collection and the host; each name once.
+//!
+//! Names and meanings are those of Apache Mesos 1.11. Only what something updates is declared: there is
+//! no `slave/executors_preempted` before there is preemption.
+
+mod gauges;
+mod host;
+
+use std::sync::Arc;
+
+use mesos_gc::{Gc, Statistics};
+use mesos_http::{Metrics, system::SystemStats};
+
+use crate::state::{Counters, Phase, Snapshots};
+use gauges::{Gauges, Memo};
+use host::Host;
+
+type OfState = (&'static str, &'static str, fn(&Gauges) -> f64);
+type OfCounters = (&'static str, &'static str, fn(&Counters) -> u64);
+type OfGc = (&'static str, &'static str, fn(&Statistics) -> f64);
+type OfHost = (&'static str, &'static str, fn(&SystemStats) -> f64);
+
+const STATE: &[OfState] = &[
+    (
+        "slave/registered",
+        "1 while a master has registered the agent, else 0.",
+        |g| g.registered,
+    ),
+    (
+        "slave/frameworks_active",
+        "Frameworks with something on the agent.",
+        |g| g.frameworks,
+    ),
+    (
+        "slave/tasks_staging",
+        "Tasks that were accepted and have not started.",
+        |g| g.tasks_staging,
+    ),
+    ("slave/tasks_starting", "Tasks in TASK_STARTING.", |g| {
+        g.tasks_starting
+    }),
+    ("slave/tasks_running", "Tasks in TASK_RUNNING.", |g| {
+        g.tasks_running
+    }),
+    ("slave/tasks_killing", "Tasks in TASK_KILLING.", |g| {
+        g.tasks_killing
+    }),
+    (
+        "slave/executors_registering",
+        "Executors that have not subscribed yet.",
+        |g| g.executors_registering,
+    ),
+    (
+        "slave/executors_running",
+        "Executors that take tasks.",
+        |g| g.executors_running,
+    ),
+    (
+        "slave/executors_terminating",
+        "Executors that were told to end.",
+        |g| g.executors_terminating,
+    ),
+    ("slave/cpus_total", "Processors offered.", |g| g.cpus.total),
+    (
+        "slave/cpus_used",
+        "Processors allocated to executors and tasks.",
+        |g| g.cpus.used,
+    ),
+    (
+        "slave/cpus_percent",
+        "Share of the processors that is allocated, from 0 to 1.",
+        |g| g.cpus.share(),
+    ),
+    ("slave/gpus_total", "GPUs offered.", |g| g.gpus.total),
+    (
+        "slave/gpus_used",
+        "GPUs allocated to executors and tasks.",
+        |g| g.gpus.used,
+    ),
+    (
+        "slave/gpus_percent",
+        "Share of the GPUs that is allocated, from 0 to 1.",
+        |g| g.gpus.share(),
+    ),
+    ("slave/mem_total", "Memory offered, in MiB.", |g| {
+        g.mem.total
+    }),
+    (
+        "slave/mem_used",
+        "Memory allocated to executors and tasks, in MiB.",
+        |g| g.mem.used,
+    ),
+    (
+        "slave/mem_percent",
+        "Share of the memory that is allocated, from 0 to 1.",
+        |g| g.mem.share(),
+    ),
+    ("slave/disk_total", "Disk space offered, in MiB.", |g| {
+        g.disk.total
+    }),
+    (
+        "slave/disk_used",
+        "Disk space allocated to executors and tasks, in MiB.",
+        |g| g.disk.used,
+    ),
+    (
+        "slave/disk_percent",
+        "Share of the disk space that is allocated, from 0 to 1.",
+        |g| g.disk.share(),
+    ),
+];
+
+const COUNTERS: &[OfCounters] = &[
+    (
+        "slave/tasks_finished",
+        "Tasks that ended in TASK_FINISHED.",
+        |c| c.tasks_finished,
+    ),
+    (
+        "slave/tasks_failed",
+        "Tasks that ended in TASK_FAILED.",
+        |c| c.tasks_failed,
+    ),
+    (
+        "slave/tasks_killed",
+        "Tasks that ended in TASK_KILLED.",
+        |c| c.tasks_killed,
+    ),
+    ("slave/tasks_lost", "Tasks that ended in TASK_LOST.", |c| {
+        c.tasks_lost
+    }),
+    ("slave/tasks_gone", "Tasks that ended in TASK_GONE.", |c| {
+        c.tasks_gone
+    }),
+    (
+        "slave/executors_terminated",
+        "Executors that have ended.",
+        |c| c.executors_terminated,
+    ),
+    (
+        "slave/valid_status_updates",
+        "Status updates that were taken.",
+        |c| c.valid_status_updates,
+    ),
+    (
+        "slave/invalid_status_updates",
+        "Status updates that were refused.",
+        |c| c.invalid_status_updates,
+    ),
+    (
+        "slave/valid_framework_messages",
+        "Messages between frameworks and executors that were passed on.",
+        |c| c.valid_framework_messages,
+    ),
+    (
+        "slave/invalid_framework_messages",
+        "Messages between frameworks and executors that were dropped.",
+        |c| c.invalid_framework_messages,
+    ),
+    (
+        "slave/container_launch_errors",
+        "Containers that failed to launch.",
+        |c| c.container_launch_errors,
+    ),
+    (
+        "slave/recovery_errors",
+        "Checkpoints that recovery had to leave out.",
+        |c| c.recovery_errors,
+    ),
+];
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "counts are far below 2^53, and doubles are the format"
+)]
+const GC: &[OfGc] = &[
+    (
+        "gc/path_removals_pending",
+        "Directories that wait for their removal.",
+        |s| s.pending as f64,
+    ),
+    (
+        "gc/path_removals_succeeded",
+        "Directories that were removed.",
+        |s| s.succeeded as f64,
+    ),
+    (
+        "gc/path_removals_failed",
+        "Removals that failed; each try counts.",
+        |s| s.failed as f64,
+    ),
+    (
+        "slave/executor_directory_max_allowed_age_secs",
+        "Age from which sandboxes are removed at present, in seconds; less the fuller the disk is.",
+        |s| s.max_allowed_age_secs,
+    ),
+];
+
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "counts are far below 2^53, and doubles are the format"
+)]
+const HOST: &[OfHost] = &[
+    ("system/cpus_total", "Processors of the host.", |s| {
+        s.cpus_total as f64
+    }),
+    ("system/load_1min", "Load average over one minute.", |s| {
+        s.avg_load_1min
+    }),
+    ("system/load_5min", "Load average over 5 minutes.", |s| {
+        s.avg_load_5min
+    }),
+    ("system/load_15min", "Load average over 15 minutes.", |s| {
+        s.avg_load_15min
+    }),
+    ("system/mem_free_bytes", "Free memory of the host.", |s| {
+        s.mem_free_bytes as f64
+    }),
+    ("system/mem_total_bytes", "Memory of the host.", |s| {
+        s.mem_total_bytes as f64
+    }),
+];
+
+/// Declares them. Each is read when it is asked for, and all answer at once.
+pub(crate) fn declare(metrics: &Metrics, snapshots: &Snapshots, gc: &Gc) {
+    let memo = Arc::new(Memo::default());
+    for &(name, help, value) in STATE {
+        let (memo, snapshots) = (memo.clone(), snapshots.clone());
+        metrics.read(name, help, move || Some(value(&memo.of(&snapshots.load()))));
+    }
+    for &(name, help, value) in COUNTERS {
+        let snapshots = snapshots.clone();
+        #[allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
+        metrics.read(name, help, move || {
+            Some(value(&snapshots.load().counters) as f64)
+        });
+    }
+    for &(name, help, value) in GC {
+        let gc = gc.clone();
+        metrics.read(name, help, move || Some(value(&gc.statistics())));
+    }
+    let host = Arc::new(Host::default());
+    for &(name, help, value) in HOST {
+        let host = host.clone();
+        metrics.read(name, help, move || Some(value(&host.stats())));
+    }
+    let of = snapshots.clone();
+    metrics.read(
+        "slave/uptime_secs",
+        "Seconds since the agent was started.",
+        move || Some((wall_clock() - of.load().started).max(0.0)),
+    );
+    let of = snapshots.clone();
+    metrics.read(
+        "slave/recovery_time_secs",
+        "How long the last recovery took; absent before its end.",
+        move || of.load().recovery_secs,
+    );
+}
+
+/// Seconds since the epoch.
+fn wall_clock() -> f64 {
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH)
+        .map_or(0.0, |since| since.as_secs_f64())
+}
+
+impl Phase {
+    fn is_registered(&self) -> bool {
+        match self {
+            Self::Registered => true,
+            Self::Recovering | Self::Disconnected | Self::Terminating => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        fs,
+        path::{Path, PathBuf},
+        time::Duration,
+    };
+
+    use imbl::{OrdMap, Vector};
+    use mesos_gc::GcConfig;
+    use mesos_types::{ContainerId, ExecutorId, FrameworkId, parse_resources};
+    use mesos_wire::v1::{self, TaskState};
+
+    use super::*;
+    use crate::state::{
+        AgentState, Executor, ExecutorKind, ExecutorPhase, Framework, Task, TaskPlace,
+    };
+
+    fn idle() -> AgentState {
+        let resources = parse_resources("cpus:4;gpus:2;mem:4096;disk:100", "*").unwrap();
+        AgentState::new(v1::AgentInfo::default(), resources, wall_clock() - 100.0)
+    }
+
+    fn task(name: &str, place: TaskPlace, state: TaskState) -> Arc<Task> {
+        let resources = parse_resources("cpus:0.5;gpus:1;mem:64;disk:10", "*").unwrap();
+        let info = v1::TaskInfo {
+            task_id: v1::TaskId {
+                value: name.to_owned(),
+            },
+            ..Default::default()
+        };
+        Arc::new(Task {
+            place,
+            state,
+            ..Task::new(info, resources, 0.0)
+        })
+    }
+
+    fn executor(name: &str, phase: ExecutorPhase, tasks: &[Arc<Task>]) -> Arc<Executor> {
+        Arc::new(Executor {
+            id: ExecutorId::from(name),
+            kind: ExecutorKind::Custom,
+            phase,
+            info: Arc::default(),
+            container: ContainerId::from(name),
+            sandbox: PathBuf::new(),
+            status: None,
+            tasks: tasks.iter().map(|t| (t.id.clone(), t.clone())).collect(),
+            completed_tasks: Vector::new(),
+        })
+    }
+
+    /// Something of everything.
+    fn busy() -> AgentState {
+        let mut framework = Framework::new(FrameworkId::from("F"), v1::FrameworkInfo::default());
+        let running = [
+            task("staging", TaskPlace::Queued, TaskState::TaskStaging),
+            task("starting", TaskPlace::Launched, TaskState::TaskStarting),
+            task("running", TaskPlace::Launched, TaskState::TaskRunning),
+            task("killing", TaskPlace::Launched, TaskState::TaskKilling),
+            task("ended", TaskPlace::Ended, TaskState::TaskFinished),
+        ];
+        framework.executors = OrdMap::from_iter(
+            [
+                executor("a", ExecutorPhase::Running, &running),
+                executor("b", ExecutorPhase::Registering, &[]),
+                executor("c", ExecutorPhase::Terminating, &[]),
+                executor("d", ExecutorPhase::Terminated, &running[4..]),
+            ]
+            .map(|executor| (executor.id.clone(), executor)),
+        );
+        let mut state = idle();
+        state.phase = Phase::Registered;
+        state.started -= 1.0;
+        state.recovery_secs = Some(0.5);
+        state.resources = parse_resources("cpus:8;gpus:4;mem:8192;disk:200", "*").unwrap();
+        state
+            .frameworks
+            .insert(framework.id.clone(), Arc::new(framework));
+        state.counters = Counters {
+            tasks_failed: 1,
+            tasks_finished: 2,
+            tasks_gone: 3,
+            tasks_killed: 4,
+            tasks_lost: 5,
+            executors_terminated: 6,
+            valid_status_updates: 7,
+            invalid_status_updates: 8,
+            valid_framework_messages: 9,
+            invalid_framework_messages: 10,
+            container_launch_errors: 11,
+            recovery_errors: 12,
+            ..Counters::default()
+        };
+        state
+    }
+
+    fn collector(work_dir: &Path) -> Gc {
+        Gc::start(GcConfig {
+            work_dir: work_dir.to_owned(),
+            gc_delay: Duration::from_secs(1000),
+            disk_headroom: 0.1,
+            disk_watch_interval: Duration::from_secs(60),
+        })
+    }
+
+    #[tokio::test]
+    async fn each_is_declared_once_and_says_what_it_means() {
+        let names: Vec<&str> = STATE
+            .iter()
+            .map(|m| m.0)
+            .chain(COUNTERS.iter().map(|m| m.0))
+            .chain(GC.iter().map(|m| m.0))
+            .chain(HOST.iter().map(|m| m.0))
+            .chain(["slave/uptime_secs", "slave/recovery_time_secs"])
+            .collect();
+        let unique: BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!(unique.len(), names.len());
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new();
+        declare(&metrics, &Snapshots::new(idle()), &collector(dir.path()));
+        let help = metrics.help();
+        assert_eq!(
+            help.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            unique
+        );
+        assert!(help.values().all(|text| text.ends_with('.')), "{help:?}");
+    }
+
+    #[tokio::test]
+    async fn each_follows_what_it_is_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let (metrics, snapshots, gc) = (
+            Metrics::new(),
+            Snapshots::new(idle()),
+            collector(dir.path()),
+        );
+        declare(&metrics, &snapshots, &gc);
+        let before = metrics.snapshot();
+        assert!(!before.contains_key("slave/recovery_time_secs"));
+        snapshots.publish(busy());
+        let sandbox = dir.path().join("slaves/S/frameworks/F");
+        fs::create_dir_all(&sandbox).unwrap();
+        gc.schedule(&sandbox).await.unwrap();
+        // Answers come after what was asked before them.
+        gc.unschedule(&dir.path().join("slaves/other")).await;
+        let after = metrics.snapshot();
+        let same: Vec<&String> = after
+            .iter()
+            .filter(|(name, value)| before.get(*name) == Some(value))
+            .map(|(name, _)| name)
+            // Of the host, of time, and of removals, which `mesos_gc` tests itself.
+            .filter(|name| !name.starts_with("system/") && !name.starts_with("gc/path_removals_"))
+            .filter(|name| *name != "slave/executor_directory_max_allowed_age_secs")
+            .collect();
+        assert!(same.is_empty(), "nothing moves these: {same:?}");
+        for (name, value) in [
+            ("slave/tasks_staging", 1.0),
+            ("slave/tasks_starting", 1.0),
+            ("slave/tasks_running", 1.0),
+            ("slave/tasks_killing", 1.0),
+            ("slave/executors_registering", 1.0),
+            ("slave/executors_running", 1.0),
+            ("slave/executors_terminating", 1.0),
+            ("slave/frameworks_active", 1.0),
+            ("slave/cpus_used", 2.0),
+            ("slave/cpus_percent", 0.25),
+            ("slave/gpus_used", 4.0),
+            ("slave/mem_used", 256.0),
+            ("slave/disk_percent", 0.2),
+            ("slave/tasks_lost", 5.0),
+            ("slave/recovery_time_secs", 0.5),
+            ("gc/path_removals_pending", 1.0),
+        ] {
+            assert_eq!(after[name], value, "{name}");
+        }
+        assert!(after["system/mem_total_bytes"] > after["system/mem_free_bytes"]);
+        assert!(after["slave/executor_directory_max_allowed_age_secs"] > 0.0);
+    }
+
+    /// Sources of the agent by path, without those of this module.
+    fn sources() -> BTreeMap<PathBuf, String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut found = BTreeMap::new();
+        let mut left = vec![root.clone()];
+        while let Some(dir) = left.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    left.push(path);
+                } else if !path.starts_with(root.join("metrics")) {
+                    let text = fs::read_to_string(&path).unwrap();
+                    found.insert(path, text);
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn something_counts_what_is_shown_as_counted() {
+        let sources = sources();
+        let anywhere = |text: &str| sources.values().any(|source| source.contains(text));
+        for (name, _, _) in COUNTERS {
+            let field = name.trim_start_matches("slave/");
+            let direct = anywhere(&format!("counters.{field} += "));
+            // Ends of tasks are counted by one function, which something has to call.
+            let ended = field.starts_with("tasks_")
+                && anywhere(&format!("self.{field} += 1"))
+                && anywhere("counters.ended(");
+            assert!(direct || ended, "nothing counts {name}");
+        }
+    }
+}
