@@ -106,6 +106,11 @@ impl MesosContainerizer {
             .collect()
     }
 
+    /// Pid of the process that makes containers, once one was asked for. They do not depend on it.
+    pub fn helper_pid(&self) -> Option<u32> {
+        self.shared.server.pid()
+    }
+
     /// Where a container's runtime files are.
     pub fn runtime_dir_of(&self, id: &ContainerId) -> std::path::PathBuf {
         let dir = self.shared.runtime_dir.container(id);

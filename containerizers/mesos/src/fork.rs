@@ -33,6 +33,38 @@ pub(crate) async fn fork(
     launch_info: &Path,
     container: &Container,
 ) -> Result<Forked, String> {
+    // Once more when the helper was lost before it had made anything.
+    match try_fork(server, launch_info, container).await {
+        Err(Refusal::Silence) if container.pid().is_none() && !container.destroy.is_cancelled() => {
+            try_fork(server, launch_info, container).await
+        }
+        answer => answer,
+    }
+    .map_err(|refusal| match refusal {
+        Refusal::Said(text) => text,
+        Refusal::Silence => "mesos-containerizer ended without a word".to_owned(),
+    })
+}
+
+/// Why there is no process.
+enum Refusal {
+    /// In words.
+    Said(String),
+    /// The helper's end was closed before it said anything that counts.
+    Silence,
+}
+
+impl From<String> for Refusal {
+    fn from(text: String) -> Self {
+        Self::Said(text)
+    }
+}
+
+async fn try_fork(
+    server: &Server,
+    launch_info: &Path,
+    container: &Container,
+) -> Result<Forked, Refusal> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()
         .map_err(|error| format!("cannot make a socket: {error}"))?;
     let socket = ours
@@ -50,7 +82,7 @@ pub(crate) async fn fork(
             // The helper gives up when it finds our end closed.
             let _gone_already = talk.socket.shutdown().await;
             let _too_slow = tokio::time::timeout(GIVE_UP, hear(&mut talk, container)).await;
-            Err("destroyed".to_owned())
+            Err(Refusal::Said("destroyed".to_owned()))
         }
     };
     answer.map(|pid| Forked {
@@ -71,7 +103,7 @@ impl Forked {
 }
 
 /// Reads reports until the first process is ready; its pid.
-async fn hear(talk: &mut Talk, container: &Container) -> Result<u32, String> {
+async fn hear(talk: &mut Talk, container: &Container) -> Result<u32, Refusal> {
     loop {
         match talk.next().await? {
             Some(Report::Forked(pid)) => adopt(container, pid)?,
@@ -90,9 +122,9 @@ async fn hear(talk: &mut Talk, container: &Container) -> Result<u32, String> {
                         Ok(None) | Err(_) => break,
                     }
                 }
-                return Err(text);
+                return Err(Refusal::Said(text));
             }
-            None => return Err("mesos-containerizer ended without a word".to_owned()),
+            None => return Err(Refusal::Silence),
         }
     }
 }

@@ -48,6 +48,11 @@ impl Server {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Pid of the helper, if one has been started.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process().as_ref().map(|process| process.child.id())
+    }
+
     /// Hands over a launch: the path of its description, and the helper's end of a socket.
     pub(crate) async fn ask(&self, launch_info: &Path, theirs: UnixStream) -> Result<(), String> {
         let cannot = |error: io::Error| format!("cannot use {}: {error}", self.helper.display());

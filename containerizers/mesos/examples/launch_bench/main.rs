@@ -29,6 +29,7 @@ use samples::Samples;
 
 const ISOLATION: &str = "cgroups/cpu,cgroups/mem,namespaces/pid,filesystem/linux";
 const WARM_UP: usize = 5;
+const ROUNDS: usize = 5;
 
 struct NoFetcher;
 
@@ -153,38 +154,110 @@ fn main() -> Result<(), Failure> {
         .build()?;
     let place = Arc::new(Place::new()?);
 
-    let (start, cycle) = runtime.block_on({
-        let place = place.clone();
-        async move { tokio::spawn(one_after_another(place, cycles)).await? }
-    })?;
-    println!("mesos containerizer, {ISOLATION}, /bin/true, {cycles} cycles");
-    start.print("start");
-    cycle.print("cycle");
-    println!(
-        "  one after another: {:.0}/s",
-        start.len() as f64 / cycle.total().as_secs_f64()
-    );
+    println!("mesos containerizer, {ISOLATION}, /bin/true");
+    // In rounds, so that ours and theirs see the same load of the machine.
+    let mut rounds = Rounds::default();
+    for _ in 0..ROUNDS {
+        let (start, cycle) = runtime.block_on({
+            let (place, cycles) = (place.clone(), cycles / ROUNDS);
+            async move { tokio::spawn(one_after_another(place, cycles)).await? }
+        })?;
+        for peer in &mut rounds.peers {
+            peer.round(&cycle);
+        }
+        rounds.start.append(start);
+        rounds.cycle.append(cycle);
+    }
+    rounds.print();
     let rate = runtime.block_on(two_at_once(place.clone(), cycles))?;
-    println!("  two at once:       {rate:.0}/s");
+    println!("  two at once: {rate:.0}/s");
     memory::print(&runtime, &place)?;
     drop(runtime);
     drop(place);
-
-    for (name, goal) in [("crun", 0.5), ("runc", 0.15)] {
-        match peers::measure(name) {
-            Ok(peer) => {
-                peer.print(&format!("{name} run"));
-                let ratio = cycle.median().as_secs_f64() / peer.median().as_secs_f64();
-                println!("  our cycle / {name} run: {ratio:.2} (goal {goal})");
-            }
-            Err(error) => println!("{name}: {error}"),
-        }
-    }
     match peers::docker() {
         Ok(peer) => peer.print("docker run --rm"),
-        Err(error) => println!("docker: {error}"),
+        Err(error) => println!("  docker: {error}"),
     }
     Ok(())
+}
+
+struct Rounds {
+    start: Samples,
+    cycle: Samples,
+    peers: [Peer; 2],
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self {
+            start: Samples::default(),
+            cycle: Samples::default(),
+            peers: [Peer::new("crun", 0.5), Peer::new("runc", 0.15)],
+        }
+    }
+}
+
+impl Rounds {
+    fn print(&self) {
+        self.start.print("start");
+        self.cycle.print("cycle");
+        let rate = self.cycle.len() as f64 / self.cycle.total().as_secs_f64();
+        println!("  one after another: {rate:.0}/s");
+        for peer in &self.peers {
+            peer.print();
+        }
+    }
+}
+
+/// Another runtime, and how our cycle compares with its run, round by round.
+struct Peer {
+    name: &'static str,
+    goal: f64,
+    samples: Samples,
+    ratios: Vec<f64>,
+    failure: Option<String>,
+}
+
+impl Peer {
+    fn new(name: &'static str, goal: f64) -> Self {
+        Self {
+            name,
+            goal,
+            samples: Samples::default(),
+            ratios: Vec::new(),
+            failure: None,
+        }
+    }
+
+    fn round(&mut self, ours: &Samples) {
+        match peers::measure(self.name) {
+            Ok(theirs) => {
+                let ratio = ours.median().as_secs_f64() / theirs.median().as_secs_f64();
+                self.ratios.push(ratio);
+                self.samples.append(theirs);
+            }
+            Err(error) => self.failure = Some(error.to_string()),
+        }
+    }
+
+    fn print(&self) {
+        let name = self.name;
+        if let Some(failure) = &self.failure {
+            println!("  {name}: {failure}");
+            return;
+        }
+        self.samples.print(&format!("{name} run"));
+        let mut ratios = self.ratios.clone();
+        ratios.sort_by(f64::total_cmp);
+        println!(
+            "  our cycle / {name} run: median of {} rounds {:.2}, best {:.2}, worst {:.2} (goal {})",
+            ratios.len(),
+            ratios[ratios.len() / 2],
+            ratios[0],
+            ratios[ratios.len() - 1],
+            self.goal
+        );
+    }
 }
 
 async fn one_after_another(

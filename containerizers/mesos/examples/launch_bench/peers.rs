@@ -8,8 +8,8 @@ use std::{
 
 use crate::{Failure, samples::Samples};
 
-const RUNS: usize = 100;
-const WARM_UP: usize = 3;
+const RUNS: usize = 20;
+const WARM_UP: usize = 2;
 
 /// Times `NAME run` of /bin/true: from the spawn to the exit, after which its cgroups are gone.
 ///

@@ -189,6 +189,27 @@ async fn root_an_agent_that_dies_before_the_release_leaves_no_process() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn root_containers_and_launches_outlive_the_process_that_makes_them() {
+    let host = Host::new(FULL);
+    let containerizer = host.containerizer();
+    let config = host.shell("echo up; while ! test -e gate; do sleep 0.01; done; exit 2");
+    launched(&containerizer, &config).await;
+    wait_for_output(&config, "up").await;
+    let server = containerizer.helper_pid().expect("it has made a container");
+    mesos_isolator_linux::PidFd::open(server)
+        .unwrap()
+        .signal(9)
+        .unwrap();
+    let second = host.shell("exit 3");
+    launched(&containerizer, &second).await;
+    assert_eq!(ended(&containerizer, &second.id).await.status, Some(3 << 8));
+    assert_ne!(containerizer.helper_pid(), Some(server));
+    std::fs::write(config.sandbox.join("gate"), "").unwrap();
+    assert_eq!(ended(&containerizer, &config.id).await.status, Some(2 << 8));
+    host.assert_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn root_a_container_that_cannot_be_found_has_no_status() {
     let host = Host::new(FULL);
     let containerizer = host.containerizer();
