@@ -70,10 +70,10 @@ pub(crate) async fn tear_down(
                 Some(found) => Some(found),
                 None => last_limitation(shared, container).await,
             };
-            if let Some(limitation) = &termination.limitation {
-                if let Err(error) = container.dir.write_limitation(limitation) {
-                    tracing::warn!(container_id = %container.id, %error, "why the container ended would not survive a restart now");
-                }
+            if let Some(limitation) = &termination.limitation
+                && let Err(error) = container.dir.write_limitation(limitation)
+            {
+                tracing::warn!(container_id = %container.id, %error, "why the container ended would not survive a restart now");
             }
             if let Err(problem) = remove_traces(shared, container).await {
                 termination.message = Some(problem);
@@ -96,7 +96,8 @@ async fn kill_everything(shared: &Shared, container: &Container) {
             ended = fd.has_ended();
             let more = matches!(left, Ok(Left::Processes(_)));
             // Where only the tree tells what belongs to it, the root of the tree goes last.
-            if !ended && !(more && launcher.cgroup(&container.id).is_none()) {
+            let by_tree = launcher.cgroup(&container.id).is_none();
+            if !(ended || by_tree && more) {
                 let _ended_meanwhile = fd.signal(KILLED);
             }
         }

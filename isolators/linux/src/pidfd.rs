@@ -81,6 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "reaping it is what is tested")]
     fn a_pidfd_tells_the_end_and_reaps() {
         let child = std::process::Command::new("/bin/sleep")
             .arg("1000")

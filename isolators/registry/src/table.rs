@@ -116,7 +116,7 @@ pub(crate) const NOT_BUILT: &[&str] = &[
     "filesystem/windows",
 ];
 
-pub(crate) fn expand<'a>(name: &'a str) -> Vec<&'a str> {
+pub(crate) fn expand(name: &str) -> Vec<&str> {
     match ALIASES.iter().find(|(alias, _)| *alias == name) {
         Some((_, names)) => names.to_vec(),
         None => vec![name],

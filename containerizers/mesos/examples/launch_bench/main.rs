@@ -138,11 +138,11 @@ impl Drop for Place {
 
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [mode, rest @ ..] = &arguments[..] {
-        if mode == "peer" {
-            // In a mount namespace of its own; see `peers.rs`.
-            return peers::run_one(rest);
-        }
+    if let [mode, rest @ ..] = &arguments[..]
+        && mode == "peer"
+    {
+        // In a mount namespace of its own; see `peers.rs`.
+        return peers::run_one(rest);
     }
     let cycles = arguments
         .first()

@@ -186,7 +186,10 @@ async fn root_destroy_at_each_stage_of_a_launch_undoes_it() {
         } else {
             stall.reached().await;
         }
-        assert_eq!(containerizer.containers().await, [config.id.clone()]);
+        assert_eq!(
+            containerizer.containers().await,
+            std::slice::from_ref(&config.id)
+        );
         assert_eq!(
             containerizer.destroy(&config.id).await.unwrap(),
             Some(Termination::default())

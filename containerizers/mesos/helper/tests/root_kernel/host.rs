@@ -273,12 +273,12 @@ pub fn output(config: &ContainerConfig, name: &str) -> String {
 
 /// Polls for 20 seconds, then fails with the last state.
 #[track_caller]
-pub fn wait_for<'a, T, S: std::fmt::Display>(
+pub fn wait_for<'a, T, S>(
     what: &'a str,
     mut look: impl FnMut() -> Result<T, S> + 'a,
 ) -> impl Future<Output = T> + 'a
 where
-    S: 'a,
+    S: std::fmt::Display + 'a,
     T: 'a,
 {
     let caller = std::panic::Location::caller();

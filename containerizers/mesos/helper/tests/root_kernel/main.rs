@@ -2,6 +2,10 @@
 //!
 //! Each test has a cgroup root and directories of its own, and checks when it ends that nothing of
 //! it is left: no cgroup, process, mount or file.
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, which clippy.toml does not see as such"
+)]
 
 mod destroy;
 mod end;

@@ -25,7 +25,10 @@ async fn root_a_container_lives_through_a_restart_and_its_end_is_told() {
             .unwrap();
         let status = containerizer.status(&config.id).await.unwrap().unwrap();
         assert_eq!(status.pid, running.pid);
-        assert_eq!(containerizer.containers().await, [config.id.clone()]);
+        assert_eq!(
+            containerizer.containers().await,
+            std::slice::from_ref(&config.id)
+        );
         assert_eq!(
             containerizer.launch(config.clone()).await.unwrap(),
             LaunchResult::AlreadyLaunched
