@@ -81,6 +81,8 @@ pub(crate) struct Owner {
     pub requests: HashMap<u64, oneshot::Sender<Reply>>,
     pub next_request: u64,
     pub writes: TaskTracker,
+    /// Published last.
+    pub version: u64,
 }
 
 impl Owner {
@@ -134,7 +136,10 @@ impl Owner {
 
     pub(crate) fn publish(&mut self) {
         let (snapshot, changes) = self.core.publish();
-        self.published.publish(snapshot, changes);
+        if snapshot.version != self.version {
+            self.version = snapshot.version;
+            self.published.publish(snapshot, changes);
+        }
     }
 
     fn event(&mut self, command: Command) -> Result<Event, OwnerError> {

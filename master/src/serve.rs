@@ -126,6 +126,7 @@ pub async fn start(
         requests: HashMap::new(),
         next_request: 0,
         writes: TaskTracker::new(),
+        version: 0,
     };
     owner.publish();
     let service = router(&handle, authorizer, stop.clone()).finish();

@@ -52,6 +52,8 @@ pub struct Core {
     authorizer: Arc<dyn Authorizer>,
     counters: Arc<Counters>,
     state: Snapshot,
+    /// As published last.
+    published: Snapshot,
     now: Now,
     effects: Vec<Effect>,
     changes: Vec<Change>,
@@ -121,6 +123,8 @@ impl Core {
             config,
             authorizer,
             counters,
+            // An older one: the first publication is a new version.
+            published: Snapshot::new(state.identity.clone()),
             state,
             now,
             effects: Vec::new(),
@@ -180,11 +184,15 @@ impl Core {
         self.timers.next()
     }
 
-    /// The state now, and the changes since the last time.
+    /// The state now, and the changes since the last time. The version grows only if something is
+    /// different, so that whoever has made something of a version can keep it.
     pub fn publish(&mut self) -> (Snapshot, Vec<Change>) {
         let changes = std::mem::take(&mut self.changes);
-        self.state.version += 1;
         self.state.changes += changes.len() as u64;
+        if !changes.is_empty() || !self.state.same_records(&self.published) {
+            self.state.version += 1;
+            self.published = self.state.clone();
+        }
         (self.state.clone(), changes)
     }
 

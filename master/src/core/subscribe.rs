@@ -180,7 +180,7 @@ impl Core {
             }
         }
         tracing::info!(framework_id = %id, recovered, "a framework subscribed again");
-        self.replace_info(id, info, suppressed, constraints);
+        self.replace_info(id, info, suppressed, constraints, true);
     }
 
     /// Takes over an info that is valid; user and checkpoint stay as they were.
@@ -190,6 +190,7 @@ impl Core {
         mut info: FrameworkInfo,
         suppressed: Vec<String>,
         constraints: Option<OfferConstraints>,
+        is_back: bool,
     ) {
         let Some(framework) = self.framework_mut(id) else {
             return;
@@ -219,7 +220,8 @@ impl Core {
             if framework.connected() {
                 self.allocation.activate_framework(id);
             }
-            if differs {
+            // Also when it is only back: agents then send what was not acknowledged.
+            if differs || is_back {
                 self.tell_agents_of(&framework);
             }
         }
@@ -283,7 +285,13 @@ impl Core {
         if let Err(refused) = self.authorize_roles(&info) {
             return Reply::Forbidden(refused.0);
         }
-        self.replace_info(id, info, update.suppressed_roles, update.offer_constraints);
+        self.replace_info(
+            id,
+            info,
+            update.suppressed_roles,
+            update.offer_constraints,
+            false,
+        );
         Reply::Ok
     }
 

@@ -36,9 +36,13 @@ impl Core {
             framework: framework_id.clone(),
             task: (&status.task_id).into(),
         };
-        let known = self
-            .task(&framework_id, &key.task)
-            .is_some_and(|task| task.agent_id == *agent_id);
+        let task = self.task(&framework_id, &key.task);
+        if task.is_some_and(|task| task.agent_id != *agent_id) {
+            self.counters.update(false);
+            tracing::warn!(%agent_id, %framework_id, task_id = %status.task_id, "dropped a status update of a task that is on another agent");
+            return;
+        }
+        let known = task.is_some();
         self.counters.update(known && connected);
         status.agent_id.get_or_insert_with(|| agent_id.into());
         if status.timestamp.is_none() {

@@ -30,7 +30,7 @@ pub struct Identity {
 /// All state at one moment.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Grows by at least one with each publication.
+    /// Another one for each state that differs; grows.
     pub version: u64,
     /// How many entries of the stream of changes this state contains; see [`Published::follow`].
     pub changes: u64,
@@ -64,6 +64,28 @@ impl Snapshot {
             unreachable_agents: OrdMap::new(),
             offers: OrdMap::new(),
         }
+    }
+
+    /// Whether both hold the very same records; quick, and `false` may be wrong.
+    pub(crate) fn same_records(&self, other: &Self) -> bool {
+        fn same<K: Ord, V>(a: &OrdMap<K, V>, b: &OrdMap<K, V>) -> bool {
+            a.ptr_eq(b) || (a.is_empty() && b.is_empty())
+        }
+        // Completed frameworks do not change; they come at the end and go from the beginning.
+        let ends = |snapshot: &Self| {
+            let completed = &snapshot.completed_frameworks;
+            (
+                completed.len(),
+                completed.front().map(Arc::as_ptr),
+                completed.back().map(Arc::as_ptr),
+            )
+        };
+        same(&self.frameworks, &other.frameworks)
+            && ends(self) == ends(other)
+            && same(&self.agents, &other.agents)
+            && same(&self.recovered_agents, &other.recovered_agents)
+            && same(&self.unreachable_agents, &other.unreachable_agents)
+            && same(&self.offers, &other.offers)
     }
 
     /// The task of that name, unless it ended or is on an unreachable agent.
