@@ -6,7 +6,7 @@
 mod gauges;
 mod host;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use mesos_gc::{Gc, Statistics};
 use mesos_http::{Metrics, system::SystemStats};
@@ -221,8 +221,45 @@ const HOST: &[OfHost] = &[
     }),
 ];
 
-/// Declares them. Each is read when it is asked for, and all answer at once.
-pub(crate) fn declare(metrics: &Metrics, snapshots: &Snapshots, gc: &Gc) {
+/// What the parts that run containers count themselves. The first of a timer that nothing has been
+/// measured for is 0, and left out.
+const PARTS: &[(&str, &str)] = &[
+    (
+        "containerizer/docker/image_pull_ms",
+        "How long the last pull of an image took; absent before the first.",
+    ),
+    (
+        "containerizer/fetcher/task_fetches_succeeded",
+        "Containers whose URIs were all fetched.",
+    ),
+    (
+        "containerizer/fetcher/task_fetches_failed",
+        "Containers with a URI that could not be fetched.",
+    ),
+    (
+        "containerizer/fetcher/cache_size_total_bytes",
+        "Space that the fetcher's cache may take.",
+    ),
+    (
+        "containerizer/fetcher/cache_size_used_bytes",
+        "Space that the fetcher's cache takes.",
+    ),
+];
+
+/// Numbers that a part of the agent keeps itself, by Mesos's names; must answer at once.
+pub type Source = Arc<dyn Fn() -> BTreeMap<String, f64> + Send + Sync>;
+
+/// Declares them. Each is read when it is asked for, and all answer at once. Of `parts` only what has a
+/// help text here is shown.
+pub(crate) fn declare(metrics: &Metrics, snapshots: &Snapshots, gc: &Gc, parts: &[Source]) {
+    let parts: Arc<[Source]> = parts.into();
+    for &(name, help) in PARTS {
+        let parts = parts.clone();
+        metrics.read(name, help, move || {
+            let value = parts.iter().find_map(|part| part().remove(name))?;
+            (value > 0.0 || !name.ends_with("_ms")).then_some(value)
+        });
+    }
     let memo = Arc::new(Memo::default());
     for &(name, help, value) in STATE {
         let (memo, snapshots) = (memo.clone(), snapshots.clone());
@@ -389,6 +426,7 @@ mod tests {
             .chain(COUNTERS.iter().map(|m| m.0))
             .chain(GC.iter().map(|m| m.0))
             .chain(HOST.iter().map(|m| m.0))
+            .chain(PARTS.iter().map(|m| m.0))
             .chain(["slave/uptime_secs", "slave/recovery_time_secs"])
             .collect();
         let unique: BTreeSet<&str> = names.iter().copied().collect();

@@ -37,6 +37,8 @@ pub struct ReadSide {
     pub authorizer: Arc<dyn Authorizer>,
     /// All metrics of the daemon. [`routes`] declares those that follow from the state.
     pub metrics: Metrics,
+    /// Numbers that containerizers and the fetcher keep themselves.
+    pub parts: Vec<metrics::Source>,
     /// Files that clients may see. [`routes`] keeps it in step with the state.
     pub files: Files,
 }
@@ -52,7 +54,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(
     read: ReadSide,
     stop: CancellationToken,
 ) -> JoinHandle<()> {
-    metrics::declare(&read.metrics, &read.snapshots, &read.gc);
+    metrics::declare(&read.metrics, &read.snapshots, &read.gc, &read.parts);
     let follower = files::Follower::new(read.files.clone(), read.authorizer.clone());
     if let Some(log) = &read.log_file {
         follower.attach_log(log);

@@ -1,0 +1,1 @@
+//! What the core does, event by event.
