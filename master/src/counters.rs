@@ -1,7 +1,18 @@
 //! What the master counts as it goes; `metrics` gives the counters their names.
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use mesos_wire::v1::{TaskState, TaskStatus, scheduler::call::Type, task_status::Source};
+use mesos_http::{Metrics, metrics::Timer};
+use mesos_types::FrameworkId;
+use mesos_wire::v1::{TaskState, TaskStatus, scheduler::call::Type};
+
+pub use crate::metrics::Tallies;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -24,6 +35,14 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Count,)*
+            /// For each framework.
+            pub frameworks: Tallies,
+            /// Ends of tasks by what they were told to be for.
+            pub ends: Ends,
+            /// How long a run of the allocator took.
+            pub allocation_run: Timer,
+            /// How long the registry took to store a change.
+            pub state_store: Timer,
         }
 
         impl Counters {
@@ -100,8 +119,72 @@ counters! {
     tasks_gone,
     /// Tasks that ended so.
     tasks_gone_by_operator,
-    /// Offers sent.
-    offers_sent,
+    /// Agents that came without an id.
+    messages_register_slave,
+    /// Agents that came back with their id.
+    messages_reregister_slave,
+    /// Agents that said that they leave.
+    messages_unregister_slave,
+    /// Executors that ended, as agents say.
+    messages_exited_executor,
+    /// Agents admitted for the first time.
+    slave_registrations,
+    /// Agents taken back.
+    slave_reregistrations,
+    /// Registered agents removed, for whatever reason.
+    slave_removals,
+    /// Registered agents removed because they were silent.
+    slave_removals_unhealthy,
+    /// Registered agents removed because they said so.
+    slave_removals_unregistered,
+    /// Registered agents removed because another one took their place.
+    slave_removals_registered,
+    /// Agents that did not come back after this master's start.
+    recovery_slave_removals,
+    /// Agents about to be marked unreachable.
+    slave_unreachable_scheduled,
+    /// Agents marked unreachable.
+    slave_unreachable_completed,
+    /// Runs of the allocator.
+    allocation_runs,
+    /// Changes handed to the registry.
+    registry_changes,
+    /// Of these, stored.
+    registry_stored,
+}
+
+/// Why a registered agent is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Removal {
+    Unhealthy,
+    Unregistered,
+    Replaced,
+}
+
+/// How many tasks ended with a reason, by the metric's name without `master/`.
+#[derive(Debug, Default)]
+pub struct Ends(Mutex<BTreeMap<String, u64>>);
+
+impl Ends {
+    /// `task_failed/source_slave/reason_container_limitation_memory` and the like; agents are slaves there.
+    fn add(&self, state: TaskState, status: &TaskStatus) {
+        if status.reason.is_none() {
+            return;
+        }
+        let name = format!(
+            "{}/{}/{}",
+            state.as_str_name(),
+            status.source().as_str_name(),
+            status.reason().as_str_name()
+        );
+        let name = name.to_lowercase().replace("agent", "slave");
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+    }
+
+    /// All of them.
+    pub fn all(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Counters {
@@ -178,12 +261,8 @@ impl Counters {
         counter.add(1);
     }
 
-    pub(crate) fn offers(&self, n: usize) {
-        self.offers_sent.add(n as u64);
-    }
-
     /// A task has ended in `state`.
-    pub(crate) fn ended(&self, state: TaskState, status: &TaskStatus) {
+    pub(crate) fn ended(&self, framework: &FrameworkId, state: TaskState, status: &TaskStatus) {
         let counter = match state {
             TaskState::TaskFinished => &self.tasks_finished,
             TaskState::TaskFailed => &self.tasks_failed,
@@ -201,8 +280,77 @@ impl Counters {
             | TaskState::TaskUnknown => return,
         };
         counter.add(1);
-        if status.source() == Source::Master {
-            tracing::debug!(task_id = %status.task_id, ?state, message = status.message(), "a task ended by the master's word");
+        self.frameworks.ended(framework, state);
+        self.ends.add(state, status);
+    }
+
+    pub(crate) fn agent_came(&self, known_id: bool) {
+        let counter =
+            if known_id { &self.messages_reregister_slave } else { &self.messages_register_slave };
+        counter.add(1);
+    }
+
+    pub(crate) fn agent_admitted(&self, back: bool) {
+        let counter = if back { &self.slave_reregistrations } else { &self.slave_registrations };
+        counter.add(1);
+    }
+
+    pub(crate) fn agent_left(&self) {
+        self.messages_unregister_slave.add(1);
+    }
+
+    pub(crate) fn executor_exited(&self) {
+        self.messages_exited_executor.add(1);
+    }
+
+    pub(crate) fn agent_removed(&self, why: Removal) {
+        self.slave_removals.add(1);
+        let counter = match why {
+            Removal::Unhealthy => &self.slave_removals_unhealthy,
+            Removal::Unregistered => &self.slave_removals_unregistered,
+            Removal::Replaced => &self.slave_removals_registered,
+        };
+        counter.add(1);
+    }
+
+    pub(crate) fn unreachable_begun(&self) {
+        self.slave_unreachable_scheduled.add(1);
+    }
+
+    /// `recovered`: it had not come back since this master's start.
+    pub(crate) fn unreachable_done(&self, recovered: bool) {
+        self.slave_unreachable_completed.add(1);
+        if recovered {
+            self.recovery_slave_removals.add(1);
+        }
+    }
+
+    pub(crate) fn allocated(&self, took: Duration) {
+        self.allocation_runs.add(1);
+        self.allocation_run.record(took);
+    }
+
+    pub(crate) fn registry_change(&self) {
+        self.registry_changes.add(1);
+    }
+
+    pub(crate) fn registry_done(&self, took: Duration) {
+        self.registry_stored.add(1);
+        self.state_store.record(took);
+    }
+
+    /// Counters whose timers are among these metrics.
+    pub fn new(metrics: &Metrics) -> Self {
+        Self {
+            allocation_run: metrics.timer(
+                "allocator/mesos/allocation_run_ms",
+                "How long a run of the allocator took, in milliseconds.",
+            ),
+            state_store: metrics.timer(
+                "registrar/state_store_ms",
+                "How long the registry took to store a change, in milliseconds.",
+            ),
+            ..Self::default()
         }
     }
 }

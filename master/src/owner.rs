@@ -1,5 +1,5 @@
 //! The task that owns the state: takes commands in batches, publishes the new state, carries out effects.
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use mesos_control::v1::{agent_message, master_message};
 use mesos_store::StoreError;
@@ -249,12 +249,15 @@ impl Owner {
                 let Some(committed) = self.registrar.write(&change).map_err(failed)? else {
                     return Ok(Some(Event::Registered { token }));
                 };
-                let commands = self.commands.clone();
+                let (commands, counters) = (self.commands.clone(), self.core.counters().clone());
+                counters.registry_change();
+                let begun = Instant::now();
                 self.writes.spawn(async move {
                     let outcome = match committed.await {
                         Ok(outcome) => outcome.map_err(|error| chain(&error)),
                         Err(_) => Err("its writer has ended".to_owned()),
                     };
+                    counters.registry_done(begun.elapsed());
                     if let Some(commands) = commands.upgrade() {
                         // The owner has stopped: nobody waits for it any more.
                         let _ = commands.send(Command::Registered { token, outcome }).await;

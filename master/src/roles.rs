@@ -52,6 +52,15 @@ fn ancestry(role: &str) -> impl Iterator<Item = &str> {
 /// Every role that somebody uses and may be seen, with those above it; with `--roles` those of the list.
 /// Sorted by name.
 pub(crate) fn known(snapshot: &Snapshot, config: &MasterConfig, viewer: &Viewer) -> Vec<Role> {
+    named(snapshot, config, |role| viewer.role(role))
+}
+
+/// The same, whoever asks.
+pub(crate) fn used(snapshot: &Snapshot, config: &MasterConfig) -> Vec<Role> {
+    named(snapshot, config, |_| true)
+}
+
+fn named(snapshot: &Snapshot, config: &MasterConfig, shown: impl Fn(&str) -> bool) -> Vec<Role> {
     let mut subscribers: BTreeMap<&str, BTreeSet<FrameworkId>> = BTreeMap::new();
     for framework in snapshot.frameworks.values() {
         let held = framework.used.allocation_roles().into_iter();
@@ -68,7 +77,7 @@ pub(crate) fn known(snapshot: &Snapshot, config: &MasterConfig, viewer: &Viewer)
             subscribers.keys().copied().chain(reserved).chain(weighted).flat_map(ancestry).collect()
         }
     };
-    let names = names.into_iter().filter(|name| viewer.role(name));
+    let names = names.into_iter().filter(|name| shown(name));
     let of_role = |name: &str| {
         let weight = config.weights.get(name).copied().unwrap_or(mesos_allocator::Weight::ONE);
         role(snapshot, name, weight.as_f64(), subscribers.get(name).cloned().unwrap_or_default())

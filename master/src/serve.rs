@@ -93,7 +93,8 @@ pub async fn start(
         start_time: now.seconds(),
         elected_time: now.seconds(),
     };
-    let counters = Arc::new(Counters::default());
+    let metrics = Metrics::new();
+    let counters = Arc::new(Counters::new(&metrics));
     let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
     let published = Arc::new(Published::new(Snapshot::new(Arc::new(identity.clone()))));
     let core = Core::new(
@@ -111,7 +112,7 @@ pub async fn start(
         config.clone(),
         counters,
         authorizer.clone(),
-        Metrics::new(),
+        metrics,
         log_level,
     );
     let mut owner = Owner {

@@ -13,6 +13,7 @@ use mesos_wire::v1::{
 
 use super::{Core, allocation::refusal, event::events, status::for_awareness};
 use crate::{
+    metrics::Fate,
     state::{Executor, Framework, Offer, Task},
     validation::{
         health,
@@ -38,6 +39,7 @@ impl Core {
             Ok(offers) => offers,
             Err(why) => return self.drop_all(id, &accept, &why),
         };
+        self.counters.frameworks.offers(id, Fate::Accepted, offers.len());
         let Some(first) = offers.first() else { return };
         let offered = offers
             .iter()
@@ -159,6 +161,7 @@ impl Core {
     ) {
         match operation.r#type() {
             Type::Launch => {
+                self.counters.frameworks.launch(id, false);
                 if operation.id.is_some() {
                     let message =
                         "The `id` field cannot be set on LAUNCH and LAUNCH_GROUP operations";
@@ -178,6 +181,7 @@ impl Core {
                 }
             }
             Type::LaunchGroup => {
+                self.counters.frameworks.launch(id, true);
                 let message = "Task groups (LAUNCH_GROUP) are not built yet";
                 for task in tasks_of(&operation) {
                     self.refuse_task(
@@ -301,7 +305,7 @@ impl Core {
             reason,
             message,
         );
-        self.counters.ended(state, &status);
+        self.counters.ended(id, state, &status);
         self.send(id, events::update(status));
     }
 

@@ -31,9 +31,15 @@ impl Core {
         }
         match body {
             agent_message::Body::Update(update) => self.status_update(&id, update),
-            agent_message::Body::ExecutorExited(exited) => self.executor_exited(&id, exited),
+            agent_message::Body::ExecutorExited(exited) => {
+                self.counters.executor_exited();
+                self.executor_exited(&id, exited);
+            }
             agent_message::Body::ExecutorMessage(message) => self.executor_message(&id, message),
-            agent_message::Body::Unregister(_) => self.unregister(&id),
+            agent_message::Body::Unregister(_) => {
+                self.counters.agent_left();
+                self.unregister(&id);
+            }
             agent_message::Body::Pong(_) | agent_message::Body::Nothing(_) => {}
             agent_message::Body::Hello(_) | agent_message::Body::Snapshot(_) => {
                 tracing::warn!(agent_id = %id, "an agent introduced itself twice; its session is cut");

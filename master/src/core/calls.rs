@@ -61,6 +61,7 @@ impl Core {
     fn dispatch(&mut self, id: &FrameworkId, principal: Option<&str>, call: Call) -> Reply {
         let kind = call.r#type();
         self.counters.call(kind);
+        self.counters.frameworks.call(id, kind);
         match kind {
             // Answered before it comes here.
             Type::Subscribe | Type::Unknown => return Reply::NotImplemented,

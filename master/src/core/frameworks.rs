@@ -118,7 +118,9 @@ impl Core {
         }
         self.state.completed_frameworks.push_back(framework.clone());
         while self.state.completed_frameworks.len() > self.config.max_completed_frameworks {
-            self.state.completed_frameworks.pop_front();
+            if let Some(oldest) = self.state.completed_frameworks.pop_front() {
+                self.counters.frameworks.forget(&oldest.id);
+            }
         }
         self.changed(Change::FrameworkRemoved(framework));
     }

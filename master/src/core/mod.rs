@@ -196,6 +196,11 @@ impl Core {
         (self.state.clone(), changes)
     }
 
+    /// What it counts.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     /// The state now.
     pub fn state(&self) -> &Snapshot {
         &self.state

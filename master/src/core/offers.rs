@@ -1,12 +1,15 @@
 //! Offers: made of what the allocator gives out, answered, taken back.
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::{Duration, Instant}};
 
 use mesos_allocator::OfferProposal;
 use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
 use mesos_wire::v1::{self, resource::AllocationInfo, scheduler::call};
 
 use super::{Core, allocation::refusal, event::events, timers::Timer};
-use crate::state::{Agent, Framework, Offer};
+use crate::{
+    metrics::Fate,
+    state::{Agent, Framework, Offer},
+};
 
 /// Never offered: the agent keeps it for itself.
 const HIDDEN: &str = "ephemeral_ports";
@@ -40,7 +43,11 @@ impl Core {
 
     pub(super) fn allocate(&mut self) {
         let mut sent: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
-        for allotment in self.allocation.allocate(self.now.monotonic) {
+        // Of the system, not of the event: how long a run takes is measured, and decides nothing.
+        let begun = Instant::now();
+        let allotments = self.allocation.allocate(self.now.monotonic);
+        self.counters.allocated(begun.elapsed());
+        for allotment in allotments {
             let state = &self.state;
             let framework = state
                 .frameworks
@@ -99,7 +106,7 @@ impl Core {
             self.state.offers.insert(offer.id.clone(), Arc::new(offer));
         }
         for (framework, offers) in sent {
-            self.counters.offers(offers.len());
+            self.counters.frameworks.offers(&framework, Fate::Sent, offers.len());
             self.send(&framework, events::offers(offers));
         }
     }
@@ -167,6 +174,7 @@ impl Core {
         };
         self.free(&offer.framework_id, &offer.agent_id, &offer.resources, None);
         if rescind {
+            self.counters.frameworks.offers(&offer.framework_id, Fate::Rescinded, 1);
             self.send(&offer.framework_id, events::rescind(id.into()));
         }
     }
@@ -229,6 +237,7 @@ impl Core {
                 continue;
             }
             if let Some(offer) = self.take_offer(&offer_id) {
+                self.counters.frameworks.offers(id, Fate::Declined, 1);
                 self.free(
                     &offer.framework_id,
                     &offer.agent_id,

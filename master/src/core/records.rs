@@ -40,6 +40,7 @@ impl Core {
             .and_then(|framework| framework.subscription())
             .map(|subscription| subscription.stream);
         if let Some(stream) = stream {
+            self.counters.frameworks.event(framework, event.r#type());
             self.effects.push(Effect::Event {
                 stream,
                 event: Box::new(event),

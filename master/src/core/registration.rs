@@ -24,6 +24,7 @@ impl Core {
                 return self.refuse(hello.session, invalid.0, false);
             }
         };
+        self.counters.agent_came(candidate.info.id.is_some());
         let Some(id) = candidate.info.id.as_ref().map(AgentId::from) else {
             return self.register(hello, candidate);
         };
@@ -114,6 +115,7 @@ impl Core {
             // It is at the door: whatever comes of that, it is watched again then.
             return;
         }
+        self.counters.unreachable_begun();
         let since_nanos = self.now.nanos();
         let token = self.transitions.begin(
             id,
@@ -205,6 +207,7 @@ impl Core {
         for body in after {
             self.tell(&id, body);
         }
+        self.counters.agent_admitted(was != Was::New);
         self.send_kills(&id);
         self.watch(&id, true);
         let Some(agent) = self.state.agents.get(&id).cloned() else {

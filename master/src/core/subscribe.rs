@@ -61,6 +61,7 @@ impl Core {
             );
             tracing::info!(framework_id = %id, "a framework subscribed");
         }
+        self.counters.frameworks.call(&id, call::Type::Subscribe);
         self.epoch(&id);
         self.streams.insert(stream, id.clone());
         let subscribed =
@@ -306,6 +307,9 @@ impl Core {
     }
 
     pub(super) fn event(&mut self, stream: u64, event: mesos_wire::v1::scheduler::Event) {
+        if let Some(id) = self.streams.get(&stream) {
+            self.counters.frameworks.event(id, event.r#type());
+        }
         self.effects.push(Effect::Event {
             stream,
             event: Box::new(event),

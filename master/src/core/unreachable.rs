@@ -10,6 +10,7 @@ use super::{
     status::{for_awareness, time_info},
 };
 use crate::{
+    counters::Removal,
     registry::Change as RegistryChange,
     state::{Change, TaskKey, UnreachableAgent},
 };
@@ -19,13 +20,14 @@ enum Loss<'a> {
     /// Silent since then; it may come back with its tasks.
     Unreachable(i64),
     /// It will not come back under this id.
-    Removed(&'a str),
+    Removed(&'a str, Removal),
 }
 
 impl Core {
     /// The registry holds that the agent is unreachable.
     pub(super) fn unreachable(&mut self, id: &AgentId, since_nanos: i64) {
-        self.state.recovered_agents.remove(id);
+        let recovered = self.state.recovered_agents.remove(id).is_some();
+        self.counters.unreachable_done(recovered);
         self.state
             .unreachable_agents
             .insert(id.clone(), UnreachableAgent { since_nanos });
@@ -35,7 +37,7 @@ impl Core {
     /// The agent leaves for good.
     pub(super) fn unregister(&mut self, id: &AgentId) {
         self.write_registry(RegistryChange::Remove(id.clone()));
-        self.remove_agent(id, &Loss::Removed("the agent unregistered"));
+        self.remove_agent(id, &Loss::Removed("the agent unregistered", Removal::Unregistered));
     }
 
     /// Another agent has taken its address: this one is no more.
@@ -43,7 +45,7 @@ impl Core {
         self.write_registry(RegistryChange::Remove(id.clone()));
         self.remove_agent(
             id,
-            &Loss::Removed("a new agent registered at the same address"),
+            &Loss::Removed("a new agent registered at the same address", Removal::Replaced),
         );
     }
 
@@ -62,6 +64,10 @@ impl Core {
             self.sessions.remove(&session);
             self.effects.push(Effect::CloseSession { session });
         }
+        self.counters.agent_removed(match loss {
+            Loss::Unreachable(_) => Removal::Unhealthy,
+            Loss::Removed(_, removal) => *removal,
+        });
         self.allocation.remove_agent(id);
         self.state.agents.remove(id);
         self.addresses.remove(&(agent.ip.clone(), agent.port()));
@@ -117,7 +123,7 @@ impl Core {
                     }
                 }
             }
-            Loss::Removed(why) => {
+            Loss::Removed(why, _) => {
                 let message = format!("Agent {hostname} removed: {why}");
                 let status =
                     self.status_without(task, TaskState::TaskLost, Reason::AgentRemoved, message);

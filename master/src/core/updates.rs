@@ -106,7 +106,7 @@ impl Core {
         ) && status.reason.is_some();
         let state = task.state;
         if first_end {
-            self.counters.ended(state, status);
+            self.counters.ended(&key.framework, state, status);
         }
         if let Some((agent, resources)) = freed {
             self.release(&key.framework, &agent, &resources);

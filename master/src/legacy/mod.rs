@@ -55,7 +55,7 @@ pub(crate) fn routes(router: &mut Router<Handle>, read: &Arc<ReadSide>) {
     get(router, read, "/tasks", tasks);
     get(router, read, "/roles", roles);
     get(router, read, "/redirect", redirect).exact().ungated();
-    get(router, read, "/registrar(1)/registry", registry).bare().ungated();
+    get(router, read, "/registrar(1)/registry", registry).ungated();
     get(router, read, "/weights", weights);
     get(router, read, "/quota", quota);
     get(router, read, "/maintenance/schedule", schedule);

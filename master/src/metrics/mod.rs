@@ -2,6 +2,7 @@
 //! and only when something moves it.
 
 mod summary;
+mod tally;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,6 +10,9 @@ use std::{
 };
 
 use mesos_http::{Metrics, system::SystemStats};
+
+pub use tally::Tallies;
+pub(crate) use tally::Fate;
 
 use crate::{Handle, config::RegistryPlace, legacy::state::double};
 use summary::{Newest, SCALARS, Summary};
@@ -36,6 +40,155 @@ const GAUGES: [Gauge; 15] = [
     ("tasks_unreachable", "Tasks in TASK_UNREACHABLE.", |sums| sums.tasks_unreachable),
 ];
 
+/// Counter, end of the metric's name, help. The counter's name is that of the field of `Counters`.
+const COUNTERS: [(&str, &str, &str); COUNTED] = [
+    ("messages_register_framework", "messages_register_framework", "SUBSCRIBE calls without a framework id."),
+    ("messages_reregister_framework", "messages_reregister_framework", "SUBSCRIBE calls with a framework id."),
+    ("messages_unregister_framework", "messages_unregister_framework", "TEARDOWN calls."),
+    ("messages_launch_tasks", "messages_launch_tasks", "ACCEPT calls."),
+    ("messages_decline_offers", "messages_decline_offers", "DECLINE calls."),
+    ("messages_revive_offers", "messages_revive_offers", "REVIVE calls."),
+    ("messages_suppress_offers", "messages_suppress_offers", "SUPPRESS calls."),
+    ("messages_kill_task", "messages_kill_task", "KILL calls."),
+    (
+        "messages_status_update_acknowledgement",
+        "messages_status_update_acknowledgement",
+        "ACKNOWLEDGE calls.",
+    ),
+    (
+        "messages_operation_status_update_acknowledgement",
+        "messages_operation_status_update_acknowledgement",
+        "ACKNOWLEDGE_OPERATION_STATUS calls.",
+    ),
+    ("messages_reconcile_tasks", "messages_reconcile_tasks", "RECONCILE calls."),
+    ("messages_reconcile_operations", "messages_reconcile_operations", "RECONCILE_OPERATIONS calls."),
+    ("messages_framework_to_executor", "messages_framework_to_executor", "MESSAGE calls."),
+    ("messages_resource_request", "messages_resource_request", "REQUEST calls."),
+    (
+        "messages_executor_to_framework",
+        "messages_executor_to_framework",
+        "Messages of executors to their frameworks.",
+    ),
+    ("messages_status_update", "messages_status_update", "Status updates from agents."),
+    ("messages_register_slave", "messages_register_slave", "Agents that came without an id."),
+    ("messages_reregister_slave", "messages_reregister_slave", "Agents that came back with their id."),
+    ("messages_unregister_slave", "messages_unregister_slave", "Agents that said that they leave."),
+    ("messages_exited_executor", "messages_exited_executor", "Executors that ended, as agents say."),
+    ("valid_status_updates", "valid_status_updates", "Status updates of a task and a framework that are there."),
+    ("invalid_status_updates", "invalid_status_updates", "Other status updates."),
+    (
+        "valid_status_update_acknowledgements",
+        "valid_status_update_acknowledgements",
+        "Acknowledgements of an update that was forwarded.",
+    ),
+    ("invalid_status_update_acknowledgements", "invalid_status_update_acknowledgements", "Other acknowledgements."),
+    (
+        "valid_framework_to_executor_messages",
+        "valid_framework_to_executor_messages",
+        "Messages to executors that were passed on.",
+    ),
+    (
+        "invalid_framework_to_executor_messages",
+        "invalid_framework_to_executor_messages",
+        "Messages to executors that were dropped.",
+    ),
+    (
+        "valid_executor_to_framework_messages",
+        "valid_executor_to_framework_messages",
+        "Messages of executors that were passed on.",
+    ),
+    (
+        "invalid_executor_to_framework_messages",
+        "invalid_executor_to_framework_messages",
+        "Messages of executors that were dropped.",
+    ),
+    ("tasks_finished", "tasks_finished", "Tasks that ended in TASK_FINISHED."),
+    ("tasks_failed", "tasks_failed", "Tasks that ended in TASK_FAILED."),
+    ("tasks_killed", "tasks_killed", "Tasks that ended in TASK_KILLED."),
+    ("tasks_lost", "tasks_lost", "Tasks that ended in TASK_LOST."),
+    ("tasks_error", "tasks_error", "Tasks that ended in TASK_ERROR."),
+    ("tasks_dropped", "tasks_dropped", "Tasks that ended in TASK_DROPPED."),
+    ("tasks_gone", "tasks_gone", "Tasks that ended in TASK_GONE."),
+    ("slave_registrations", "slave_registrations", "Agents admitted for the first time."),
+    ("slave_reregistrations", "slave_reregistrations", "Agents taken back."),
+    ("slave_removals", "slave_removals", "Registered agents that were removed."),
+    (
+        "slave_removals_unhealthy",
+        "slave_removals/reason_unhealthy",
+        "Registered agents removed because they were silent.",
+    ),
+    (
+        "slave_removals_unregistered",
+        "slave_removals/reason_unregistered",
+        "Registered agents removed because they said that they leave.",
+    ),
+    (
+        "slave_removals_registered",
+        "slave_removals/reason_registered",
+        "Registered agents removed because another one came at their address.",
+    ),
+    ("recovery_slave_removals", "recovery_slave_removals", "Agents that did not come back after this master's start."),
+    ("slave_unreachable_scheduled", "slave_unreachable_scheduled", "Agents about to be marked unreachable."),
+    ("slave_unreachable_completed", "slave_unreachable_completed", "Agents that were marked unreachable."),
+];
+
+/// How many counters there are.
+const COUNTED: usize = 44;
+
+fn counters(metrics: &Metrics, master: &Handle) {
+    let all = master.counters().all();
+    for (field, name, help) in COUNTERS {
+        let Some(index) = all.iter().position(|(counter, _)| *counter == field) else {
+            continue;
+        };
+        let counters = master.counters().clone();
+        metrics.read(format!("master/{name}"), help, move || counters.all().get(index).map(|(_, n)| whole(*n)));
+    }
+    let counters = master.counters().clone();
+    let help = "Runs of the allocator.";
+    metrics.read("allocator/mesos/allocation_runs", help, move || Some(whole(counters.allocation_runs.get())));
+    let counted = master.clone();
+    let publish = master.config().flags.get("publish_per_framework_metrics").is_none_or(|flag| flag != "false");
+    metrics.provider(move |out| {
+        for (name, n) in counted.counters().ends.all() {
+            out.insert(format!("master/{name}"), whole(n));
+        }
+        if publish {
+            counted.counters().frameworks.write(&counted.snapshot(), out);
+        }
+    });
+}
+
+#[expect(clippy::cast_precision_loss, reason = "doubles are the format")]
+fn whole(count: u64) -> f64 {
+    count as f64
+}
+
+/// What roles hold: known only when asked for.
+fn roles(metrics: &Metrics, master: &Handle, newest: &Newest) {
+    let (master, newest) = (master.clone(), newest.clone());
+    metrics.provider(move |out| {
+        let snapshot = master.snapshot();
+        let total = newest.get().cluster();
+        for role in crate::roles::used(&snapshot, master.config()) {
+            for (name, amount) in role.consumed.iter().filter(|(name, _)| ["cpus", "mem", "disk"].contains(name)) {
+                out.insert(
+                    format!("allocator/mesos/quota/roles/{}/resources/{name}/consumed", role.name),
+                    amount,
+                );
+            }
+            let mut held = role.allocated.clone();
+            held.merge(&role.offered);
+            let shares = held.iter().filter_map(|(name, amount)| {
+                let index = SCALARS.iter().position(|scalar| *scalar == name)?;
+                (total[index] > 0.0).then(|| amount / total[index])
+            });
+            let share = shares.fold(0.0, f64::max) / role.weight;
+            out.insert(format!("allocator/mesos/roles/{}/shares/dominant", role.name), share);
+        }
+    });
+}
+
 /// Declares every metric that the state and the counters of the master feed.
 pub(crate) fn declare(master: &Handle) {
     let metrics = master.metrics();
@@ -45,6 +198,8 @@ pub(crate) fn declare(master: &Handle) {
         metrics.read(format!("master/{name}"), help, move || Some(double(value(&newest.get()))));
     }
     resources(metrics, &newest);
+    counters(metrics, master);
+    roles(metrics, master, &newest);
     process(metrics, master);
     system(metrics);
 }
@@ -95,6 +250,12 @@ fn process(metrics: &Metrics, master: &Handle) {
     let help = "Commands that wait for the owner of the master's state.";
     metrics.read("master/event_queue_dispatches", help, move || Some(double(queue.queued())));
     if let RegistryPlace::File(path) = &master.config().registry {
+        let counters = master.counters().clone();
+        let help = "Changes of the registry that are not stored yet.";
+        metrics.read("registrar/queued_operations", help, move || {
+            let stored = counters.registry_stored.get();
+            Some(whole(counters.registry_changes.get().saturating_sub(stored)))
+        });
         let path = path.clone();
         let help = "Size of the registry's file in bytes.";
         metrics.read("registrar/registry_size_bytes", help, move || {

@@ -97,6 +97,11 @@ impl Summary {
         sums
     }
 
+    /// How much all agents have, revocable or not, in the order of [`SCALARS`].
+    pub(crate) fn cluster(&self) -> [f64; SCALARS.len()] {
+        std::array::from_fn(|index| self.usage.total[index] + self.revocable.total[index])
+    }
+
     fn count(&mut self, state: TaskState) {
         match state {
             TaskState::TaskStaging => self.tasks_staging += 1,
