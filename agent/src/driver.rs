@@ -9,7 +9,8 @@ use std::{
 
 use mesos_containerizer_api::SharedContainerizer;
 use mesos_flags::agent::Recover;
-use mesos_http::{Authorizer, files::Files};
+use mesos_gc::{Gc, GcConfig};
+use mesos_http::Authorizer;
 use mesos_types::AgentId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +22,8 @@ use crate::{
     core::{Core, Effect, Event, Exit, Now, chain},
     effects::Effector,
     executor_api::Executors,
-    gc::{self, Gc},
+    garbage::Garbage,
+    leftovers::leftovers,
     startup::Loaded,
     state::{Phase, Snapshots},
 };
@@ -43,8 +45,6 @@ pub struct Parts {
     pub loaded: Loaded,
     /// What runs its containers.
     pub containerizer: SharedContainerizer,
-    /// Where sandboxes are shown.
-    pub files: Files,
     /// Who may run what.
     pub authorizer: Arc<dyn Authorizer>,
 }
@@ -67,7 +67,6 @@ impl Agent {
             config,
             loaded,
             containerizer,
-            files,
             authorizer,
         } = parts;
         let clock = Clock::start();
@@ -85,7 +84,12 @@ impl Agent {
         let (batches, work) = mpsc::channel(BATCHES);
         let (exit, exited) = watch::channel(None);
         let executors = Executors::new(events.clone());
-        let gc = start_gc(&config, &files);
+        let gc = Gc::start(GcConfig {
+            work_dir: config.work_dir.clone(),
+            gc_delay: config.gc_delay,
+            disk_headroom: config.gc_disk_headroom,
+            disk_watch_interval: config.disk_watch_interval,
+        });
         let (link, commands) = control::link();
         let recovery = Recovery {
             known: core.known_containers(),
@@ -109,8 +113,7 @@ impl Agent {
             events: events.clone(),
             link,
             executors: executors.clone(),
-            gc: gc.clone(),
-            files,
+            garbage: Garbage::start(gc.clone()),
             exit: exit.clone(),
             stop: stop.clone(),
             lock: loaded.lock,
@@ -166,32 +169,6 @@ impl Agent {
             Err(_) => Exit::Failed("the agent's own tasks ended unexpectedly".to_owned()),
         }
     }
-}
-
-fn start_gc(config: &AgentConfig, files: &Files) -> Gc {
-    let settings = gc::Settings {
-        work_dir: config.work_dir.clone(),
-        delay: config.gc_delay,
-        headroom: config.gc_disk_headroom,
-        interval: config.disk_watch_interval,
-    };
-    let files = files.clone();
-    Gc::start(settings, move |path| {
-        let is_run = path.parent().is_some_and(|parent| parent.ends_with("runs"));
-        if is_run {
-            files.detach(&path.to_string_lossy());
-            return;
-        }
-        let gone: Vec<String> = files
-            .attached()
-            .into_iter()
-            .filter(|(_, real)| std::path::Path::new(real).starts_with(path))
-            .map(|(shown, _)| shown)
-            .collect();
-        for shown in gone {
-            files.detach(&shown);
-        }
-    })
 }
 
 /// Gives events to the core, and its effects away, until `stop`.
@@ -296,9 +273,14 @@ impl Recovery {
         }
         let (gc, config) = (self.gc, self.config.clone());
         let (id, live) = (self.id, self.live);
-        tokio::task::spawn_blocking(move || {
-            for found in gc::leftovers(&config.work_dir, id.as_ref(), &live) {
-                gc.collect_aged(&found.path, found.age);
+        tokio::spawn(async move {
+            let found = tokio::task::spawn_blocking(move || {
+                leftovers(&config.work_dir, id.as_ref(), &live)
+            });
+            for path in found.await.unwrap_or_default() {
+                if let Err(error) = gc.schedule_found(&path).await {
+                    tracing::warn!(%error, "a directory of an earlier run stays");
+                }
             }
         });
         if self.config.recover == Recover::Cleanup {

@@ -4,7 +4,6 @@
 use std::{io, path::PathBuf, thread, time::Duration};
 
 use mesos_containerizer_api::SharedContainerizer;
-use mesos_http::files::Files;
 use mesos_types::AgentId;
 use tokio::{
     runtime::Handle,
@@ -15,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     checkpoint::{Batch, CheckpointError, Journal, Lock, identity},
     control::{Command, Link},
-    core::{Effect, Event, Exit, SandboxPaths, chain},
+    core::{Effect, Event, Exit, SandboxFailure, chain},
     executor_api::Executors,
-    gc::Gc,
+    garbage::Garbage,
     sandbox, startup,
 };
 
@@ -36,8 +35,7 @@ pub(crate) struct Effector {
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) link: Link,
     pub(crate) executors: Executors,
-    pub(crate) gc: Gc,
-    pub(crate) files: Files,
+    pub(crate) garbage: Garbage,
     pub(crate) exit: watch::Sender<Option<Exit>>,
     pub(crate) stop: CancellationToken,
     /// Held as long as the journal is written.
@@ -167,23 +165,21 @@ impl Effector {
             Effect::Send(session, message) => self.link.push(Command::Send(session, message)),
             Effect::CloseSession(session) => self.link.push(Command::Close(session)),
             Effect::MakeSandbox(request) => {
-                let (events, gc, files) = (self.events.clone(), self.gc.clone(), self.files.clone());
-                self.runtime.spawn_blocking(move || {
-                    for directory in [
-                        request.paths.framework_directory(),
-                        request.paths.executor_directory(),
-                    ]
-                    .into_iter()
-                    .flatten()
-                    {
-                        gc.keep(directory);
-                    }
-                    let result = sandbox::make(&request);
-                    if result.is_ok() {
-                        attach(&files, &request.paths);
-                    }
-                    let event = Event::SandboxMade(request.container, result);
-                    let _ = events.blocking_send(event);
+                let directories = [
+                    request.paths.framework_directory(),
+                    request.paths.executor_directory(),
+                ];
+                let kept = self.garbage.keep(directories.into_iter().flatten());
+                let events = self.events.clone();
+                self.runtime.spawn(async move {
+                    // What is being removed is gone before the sandbox is made in it.
+                    let _ = kept.await;
+                    let container = request.container.clone();
+                    let made = tokio::task::spawn_blocking(move || sandbox::make(&request)).await;
+                    let result = made.unwrap_or_else(|error| {
+                        Err(SandboxFailure::Directory(format!("Failed to create executor directory: {error}")))
+                    });
+                    let _ = events.send(Event::SandboxMade(container, result)).await;
                 });
             }
             Effect::Launch(config) => {
@@ -237,8 +233,7 @@ impl Effector {
             Effect::Answer(request, answer) => self.executors.answer(request, answer),
             Effect::ToExecutor(connection, event) => self.executors.send(connection, &event),
             Effect::CloseExecutor(connection) => self.executors.close(connection),
-            Effect::Attach(paths) => attach(&self.files, &paths),
-            Effect::Collect(path) => self.gc.collect(&path),
+            Effect::Collect(path) => self.garbage.collect(path),
             Effect::Renounce => startup::renounce(&self.work_dir),
             Effect::Exit(exit) => {
                 self.exit.send_replace(Some(exit));
@@ -264,10 +259,4 @@ fn tell(runtime: &Handle, events: &mpsc::Sender<Event>, event: Event) {
     runtime.spawn(async move {
         let _ = events.send(event).await;
     });
-}
-
-fn attach(files: &Files, paths: &SandboxPaths) {
-    for shown in paths.virtual_paths() {
-        files.attach(&shown, paths.sandbox.clone(), None);
-    }
 }

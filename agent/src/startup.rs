@@ -9,7 +9,7 @@ use mesos_wire::v1;
 use crate::{
     checkpoint::{CheckpointError, Image, Journal, Lock, Opened, identity},
     config::AgentConfig,
-    gc,
+    leftovers::directories,
 };
 
 /// Why the agent cannot start.
@@ -228,8 +228,8 @@ fn report_foreign_executors(work_dir: &Path, id: &AgentId, rebooted: bool) {
     let frameworks = identity::slaves(work_dir)
         .join(id.as_str())
         .join("frameworks");
-    for framework in gc::directories(&frameworks) {
-        for executor in gc::directories(&framework.join("executors")) {
+    for framework in directories(&frameworks) {
+        for executor in directories(&framework.join("executors")) {
             let run = executor.join("runs/latest");
             let Ok(text) = fs::read_to_string(run.join("pids/forked.pid")) else {
                 continue;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
+use mesos_agent::metrics::Source;
 use mesos_containerizer_api::{Fetcher, SharedContainerizer};
 use mesos_containerizer_composing::ComposingContainerizer;
 use mesos_containerizer_docker::{DockerContainerizer, DockerOptions, work_dir_id};
@@ -38,8 +39,8 @@ pub struct Containers {
     pub containerizer: SharedContainerizer,
     /// `linux` or `posix`.
     pub launcher: &'static str,
-    /// The helper's path.
-    pub helper: PathBuf,
+    /// Numbers that they keep themselves.
+    pub metrics: Vec<Source>,
 }
 
 /// Makes the containerizers of `--containerizers`, in the order given.
@@ -54,10 +55,14 @@ pub fn containers(
     let isolation = isolation_settings(flags)?;
     let (launcher, launcher_name) = launcher(flags, &isolation)?;
     let mut parts: Vec<SharedContainerizer> = Vec::new();
+    let mut metrics: Vec<Source> = Vec::new();
     for name in &flags.containerizers {
         parts.push(if name == "docker" {
             let options = docker_options(flags, &helper)?;
-            Arc::new(DockerContainerizer::new(options, Arc::clone(fetcher)))
+            let docker = Arc::new(DockerContainerizer::new(options, Arc::clone(fetcher)));
+            let counted = Arc::clone(&docker);
+            metrics.push(Arc::new(move || counted.metrics()));
+            docker
         } else {
             Arc::new(MesosContainerizer::new(MesosSettings {
                 runtime_dir: flags.runtime_dir.clone(),
@@ -80,7 +85,7 @@ pub fn containers(
     Ok(Containers {
         containerizer,
         launcher: launcher_name,
-        helper,
+        metrics,
     })
 }
 
@@ -104,9 +109,7 @@ fn launcher(
     let linux = || Launcher::linux(&isolation.hierarchies, &flags.cgroups_root);
     match flags.launcher {
         Some(agent::Launcher::Posix) => Ok((Launcher::posix(), "posix")),
-        Some(agent::Launcher::Linux) => {
-            Ok((linux().map_err(ContainersError::Launcher)?, "linux"))
-        }
+        Some(agent::Launcher::Linux) => Ok((linux().map_err(ContainersError::Launcher)?, "linux")),
         None => Ok(match linux() {
             Ok(launcher) => (launcher, "linux"),
             Err(error) => {

@@ -46,8 +46,6 @@ pub enum Effect {
     ToExecutor(ConnectionId, Box<executor::Event>),
     /// End an executor's event stream after what was sent.
     CloseExecutor(ConnectionId),
-    /// Let clients see the sandbox of a container under its virtual paths.
-    Attach(SandboxPaths),
     /// Remove a directory when it is old enough, counted from now.
     Collect(PathBuf),
     /// Forget which agent this was: remove `meta/slaves/latest`.

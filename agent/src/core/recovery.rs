@@ -216,11 +216,6 @@ impl Core {
             self.runs.remove(container);
             return;
         };
-        self.effect(Effect::Attach(super::SandboxPaths {
-            framework: framework.clone(),
-            executor: executor.clone(),
-            sandbox: found.sandbox.clone(),
-        }));
         if found.phase == ExecutorPhase::Terminated {
             self.effect(Effect::Collect(found.sandbox.clone()));
             self.remove_executor_if_done(framework, executor);

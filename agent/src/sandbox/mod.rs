@@ -33,18 +33,6 @@ impl SandboxPaths {
     pub fn framework_directory(&self) -> Option<&Path> {
         self.sandbox.ancestors().nth(4)
     }
-
-    /// Where clients find the sandbox besides its real path, as with Mesos.
-    pub fn virtual_paths(&self) -> [String; 3] {
-        [
-            self.sandbox.to_string_lossy().into_owned(),
-            self.latest().to_string_lossy().into_owned(),
-            format!(
-                "/frameworks/{}/executors/{}/runs/latest",
-                self.framework, self.executor
-            ),
-        ]
-    }
 }
 
 /// Makes a sandbox: mode 0750, owned by its user, `latest` pointing to it. Checks the host ports too.

@@ -60,6 +60,6 @@ mod tests {
              1: 0100007F:9C40 0100007F:13BB 01 00000000:00000000 00:00000000\n";
         assert_eq!(ports_of(table, &|state| state == LISTEN), [5051]);
         assert_eq!(ports_of(table, &|_| true), [5051, 40000]);
-        assert_eq!(ports_of("", &|_| true), []);
+        assert_eq!(ports_of("", &|_| true), Vec::<u16>::new());
     }
 }

@@ -56,6 +56,7 @@ pub async fn serve(state: AgentState, fake: Fake, flags: BTreeMap<String, String
         log_level: LogLevel::new(0, |_| {}),
         authorizer: Arc::new(AllowAll),
         metrics: Metrics::new(),
+        parts: Vec::new(),
         files: Files::new(),
     };
     let stop = CancellationToken::new();

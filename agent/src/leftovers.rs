@@ -4,29 +4,23 @@ use std::{
     collections::HashSet,
     fs,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use mesos_types::AgentId;
 
-/// A directory that nobody needs any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    /// The directory.
-    pub path: PathBuf,
-    /// Time since it was last changed.
-    pub age: Duration,
-}
-
 /// Directories of other agents, and of this agent's frameworks, executors and runs that are not in
 /// `live` (sandboxes of runs that are still there).
-pub fn leftovers(work_dir: &Path, agent: Option<&AgentId>, live: &HashSet<PathBuf>) -> Vec<Found> {
+pub(crate) fn leftovers(
+    work_dir: &Path,
+    agent: Option<&AgentId>,
+    live: &HashSet<PathBuf>,
+) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for root in [work_dir.join("slaves"), work_dir.join("meta/slaves")] {
         for entry in directories(&root) {
             let is_own = agent.is_some_and(|agent| entry.ends_with(agent.as_str()));
             if !is_own {
-                push(&mut found, entry);
+                found.push(entry);
             }
         }
     }
@@ -44,17 +38,17 @@ pub fn leftovers(work_dir: &Path, agent: Option<&AgentId>, live: &HashSet<PathBu
         .join("frameworks");
     for framework in directories(&frameworks) {
         if !holds_live(&framework) {
-            push(&mut found, framework);
+            found.push(framework);
             continue;
         }
         for executor in directories(&framework.join("executors")) {
             if !holds_live(&executor) {
-                push(&mut found, executor);
+                found.push(executor);
                 continue;
             }
             for run in directories(&executor.join("runs")) {
                 if !live.contains(&run) {
-                    push(&mut found, run);
+                    found.push(run);
                 }
             }
         }
@@ -71,15 +65,6 @@ pub(crate) fn directories(path: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
-}
-
-fn push(found: &mut Vec<Found>, path: PathBuf) {
-    let modified = fs::metadata(&path).and_then(|meta| meta.modified());
-    let age = modified
-        .ok()
-        .and_then(|time| SystemTime::now().duration_since(time).ok())
-        .unwrap_or_default();
-    found.push(Found { path, age });
 }
 
 #[cfg(test)]
@@ -107,14 +92,7 @@ mod tests {
         let live: HashSet<PathBuf> = [live].into();
         let mut paths: Vec<String> = leftovers(dir.path(), Some(&"me".into()), &live)
             .into_iter()
-            .map(|found| {
-                found
-                    .path
-                    .strip_prefix(dir.path())
-                    .unwrap()
-                    .display()
-                    .to_string()
-            })
+            .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
             .collect();
         paths.sort();
         assert_eq!(
