@@ -244,7 +244,7 @@ mod tests {
         let first = framework(&[], &[("e", "c1")]);
         for (state, paths, latest) in [
             (
-                state(&[], &[first.clone()]),
+                state(&[], std::slice::from_ref(&first)),
                 "e/runs/c1 e/runs/latest",
                 Some("e/runs/c1"),
             ),
