@@ -21,6 +21,9 @@ use crate::{
 /// First pause after a question to the engine failed; doubles up to the longest one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// When a container is looked at although the engine has not said that it ended: engines have been
+/// seen to forget.
+const LOOK_ANYWAY: Duration = Duration::from_secs(60);
 /// Between two attempts to kill.
 const KILL_AGAIN: Duration = Duration::from_secs(1);
 /// How often, and how far apart, a container that was killed is asked whether memory was why: the
@@ -121,7 +124,7 @@ impl Inner {
         };
         let reference = entry.reference();
         let mut answers = std::pin::pin!(client.wait_container(&reference, Some(options)));
-        let _looked_at_next = answers.next().await;
+        let _looked_at_next = tokio::time::timeout(LOOK_ANYWAY, answers.next()).await;
     }
 
     pub(crate) async fn look(&self, reference: &str) -> Result<Inspect, EngineError> {

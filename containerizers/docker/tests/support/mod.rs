@@ -1,7 +1,9 @@
-//! What the tests of this crate share: configurations, options, waiting.
+//! What the tests of this crate share: configurations, options, waiting, an engine that is a fake.
 
 #![allow(dead_code, reason = "each test program uses a part")]
 #![allow(clippy::unwrap_used)]
+
+pub mod engine;
 
 use std::{
     collections::BTreeMap,
