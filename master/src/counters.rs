@@ -178,12 +178,20 @@ impl Ends {
             status.reason().as_str_name()
         );
         let name = name.to_lowercase().replace("agent", "slave");
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+        *self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(name)
+            .or_default() += 1;
     }
 
     /// All of them.
     pub fn all(&self) -> BTreeMap<String, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -285,13 +293,20 @@ impl Counters {
     }
 
     pub(crate) fn agent_came(&self, known_id: bool) {
-        let counter =
-            if known_id { &self.messages_reregister_slave } else { &self.messages_register_slave };
+        let counter = if known_id {
+            &self.messages_reregister_slave
+        } else {
+            &self.messages_register_slave
+        };
         counter.add(1);
     }
 
     pub(crate) fn agent_admitted(&self, back: bool) {
-        let counter = if back { &self.slave_reregistrations } else { &self.slave_registrations };
+        let counter = if back {
+            &self.slave_reregistrations
+        } else {
+            &self.slave_registrations
+        };
         counter.add(1);
     }
 

@@ -5,8 +5,8 @@ use std::{
 };
 
 use mesos_http::{
-    Action, Authorizer, Bytes, Metrics, Object, Request, Response, Router, StatusCode, files::Files,
-    metrics::Counter,
+    Action, Authorizer, Bytes, Metrics, Object, Request, Response, Router, StatusCode,
+    files::Files, metrics::Counter,
 };
 use mesos_wire::{Encoding, v1::FrameworkInfo};
 use tokio_util::sync::CancellationToken;
@@ -42,7 +42,13 @@ impl ReadSide {
         let most = master.config().max_operator_event_stream_subscribers;
         let subscribers = operator::Subscribers::new(most, master.metrics());
         let bodies = Bodies::new(master.metrics());
-        Self { master, files, stop, subscribers, bodies }
+        Self {
+            master,
+            files,
+            stop,
+            subscribers,
+            bodies,
+        }
     }
 }
 
@@ -64,11 +70,15 @@ pub(crate) struct Viewer {
 
 impl Viewer {
     pub(crate) fn of(request: &Request) -> Self {
-        Self { authorizer: request.authorizer(), principal: request.principal.clone() }
+        Self {
+            authorizer: request.authorizer(),
+            principal: request.principal.clone(),
+        }
     }
 
     pub(crate) fn may(&self, action: Action, object: Object<'_>) -> bool {
-        self.authorizer.authorize(self.principal.as_deref(), action, object)
+        self.authorizer
+            .authorize(self.principal.as_deref(), action, object)
     }
 
     pub(crate) fn framework(&self, framework: &Framework) -> bool {
@@ -89,7 +99,10 @@ impl Viewer {
 
     #[cfg(test)]
     pub(crate) fn everything() -> Self {
-        Self { authorizer: Arc::new(mesos_http::AllowAll), principal: None }
+        Self {
+            authorizer: Arc::new(mesos_http::AllowAll),
+            principal: None,
+        }
     }
 }
 
@@ -126,7 +139,10 @@ impl Bodies {
             "master/http_cache_hits",
             "Answers of reading endpoints that were shared with an earlier request for the same state.",
         );
-        Self { slots: Mutex::default(), hits }
+        Self {
+            slots: Mutex::default(),
+            hits,
+        }
     }
 
     fn slot(&self, key: Key) -> Option<Slot> {
@@ -147,7 +163,10 @@ impl Bodies {
         make: impl FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
     ) -> Result<Bytes, Response> {
         let wanted = read.master.snapshot().version;
-        let slot = self.slot(Key { body: name, principal: viewer.principal.clone() });
+        let slot = self.slot(Key {
+            body: name,
+            principal: viewer.principal.clone(),
+        });
         let mut kept = match &slot {
             Some(slot) => Some(slot.lock().await),
             None => None,
@@ -167,7 +186,10 @@ impl Bodies {
                 Response::status_text(StatusCode::INTERNAL_SERVER_ERROR)
             })?;
         if let Some(kept) = &mut kept {
-            **kept = Some(Made { version, bytes: bytes.clone() });
+            **kept = Some(Made {
+                version,
+                bytes: bytes.clone(),
+            });
         }
         Ok(bytes)
     }

@@ -3,12 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use mesos_types::{FrameworkId, Resources, is_subrole};
 
-use crate::{
-    config::MasterConfig,
-    legacy::resources::Amounts,
-    reading::Viewer,
-    state::Snapshot,
-};
+use crate::{config::MasterConfig, legacy::resources::Amounts, reading::Viewer, state::Snapshot};
 
 /// The weight of one role.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,8 +15,12 @@ pub(crate) struct Weight {
 /// The weights that `--weights` gave and that may be seen, by role.
 pub(crate) fn weights(config: &MasterConfig, viewer: &Viewer) -> Vec<Weight> {
     let given = config.weights.iter().filter(|(role, _)| viewer.role(role));
-    let mut weights: Vec<Weight> =
-        given.map(|(role, weight)| Weight { role: role.clone(), weight: weight.as_f64() }).collect();
+    let mut weights: Vec<Weight> = given
+        .map(|(role, weight)| Weight {
+            role: role.clone(),
+            weight: weight.as_f64(),
+        })
+        .collect();
     weights.sort_by(|a, b| a.role.cmp(&b.role));
     weights
 }
@@ -46,7 +45,9 @@ fn within(role: &str, of: &str) -> bool {
 
 /// The role and those above it: `a/b`, `a`.
 fn ancestry(role: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(role), |role| role.rsplit_once('/').map(|(above, _)| above))
+    std::iter::successors(Some(role), |role| {
+        role.rsplit_once('/').map(|(above, _)| above)
+    })
 }
 
 /// Every role that somebody uses and may be seen, with those above it; with `--roles` those of the list.
@@ -66,21 +67,42 @@ fn named(snapshot: &Snapshot, config: &MasterConfig, shown: impl Fn(&str) -> boo
         let held = framework.used.allocation_roles().into_iter();
         let held = held.chain(framework.offered.allocation_roles());
         for role in framework.roles.iter().map(String::as_str).chain(held) {
-            subscribers.entry(role).or_default().insert(framework.id.clone());
+            subscribers
+                .entry(role)
+                .or_default()
+                .insert(framework.id.clone());
         }
     }
     let names: BTreeSet<&str> = match &config.roles {
         Some(list) => list.iter().map(String::as_str).collect(),
         None => {
-            let reserved = snapshot.agents.values().flat_map(|agent| agent.total.reservation_roles());
+            let reserved = snapshot
+                .agents
+                .values()
+                .flat_map(|agent| agent.total.reservation_roles());
             let weighted = config.weights.keys().map(String::as_str);
-            subscribers.keys().copied().chain(reserved).chain(weighted).flat_map(ancestry).collect()
+            subscribers
+                .keys()
+                .copied()
+                .chain(reserved)
+                .chain(weighted)
+                .flat_map(ancestry)
+                .collect()
         }
     };
     let names = names.into_iter().filter(|name| shown(name));
     let of_role = |name: &str| {
-        let weight = config.weights.get(name).copied().unwrap_or(mesos_allocator::Weight::ONE);
-        role(snapshot, name, weight.as_f64(), subscribers.get(name).cloned().unwrap_or_default())
+        let weight = config
+            .weights
+            .get(name)
+            .copied()
+            .unwrap_or(mesos_allocator::Weight::ONE);
+        role(
+            snapshot,
+            name,
+            weight.as_f64(),
+            subscribers.get(name).cloned().unwrap_or_default(),
+        )
     };
     names.map(of_role).collect()
 }
@@ -88,7 +110,11 @@ fn named(snapshot: &Snapshot, config: &MasterConfig, shown: impl Fn(&str) -> boo
 fn role(snapshot: &Snapshot, name: &str, weight: f64, frameworks: BTreeSet<FrameworkId>) -> Role {
     let of_role = |resources: &Resources| {
         resources.filter(|resource| {
-            resource.meta.allocation_role.as_deref().is_some_and(|role| within(role, name))
+            resource
+                .meta
+                .allocation_role
+                .as_deref()
+                .is_some_and(|role| within(role, name))
         })
     };
     let mut role = Role {
@@ -108,7 +134,9 @@ fn role(snapshot: &Snapshot, name: &str, weight: f64, frameworks: BTreeSet<Frame
     }
     for agent in snapshot.agents.values() {
         let reserved = agent.total.filter(|resource| {
-            resource.reservation_role().is_some_and(|role| within(role, name))
+            resource
+                .reservation_role()
+                .is_some_and(|role| within(role, name))
         });
         role.reserved.add(&reserved);
         role.consumed.add(&reserved);

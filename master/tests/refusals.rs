@@ -23,7 +23,9 @@ async fn master(stop: &CancellationToken) -> Running {
         hostname: Some("localhost".to_owned()),
         ..MasterConfig::default()
     };
-    start(config, LogLevel::new(0, |_| {}), stop.clone()).await.unwrap()
+    start(config, LogLevel::new(0, |_| {}), stop.clone())
+        .await
+        .unwrap()
 }
 
 #[derive(Debug, PartialEq)]
@@ -45,9 +47,18 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
         .filter(|(name, _)| COMPARED.contains(&name.as_str()))
         .collect();
     headers.sort();
-    let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse::<usize>().unwrap();
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")?
+        .1
+        .parse::<usize>()
+        .unwrap();
     let body = bytes.get(head + 4..head + 4 + length)?;
-    Some(Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() })
+    Some(Answer {
+        status,
+        headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    })
 }
 
 async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
@@ -60,7 +71,11 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> Answer {
                 return answer;
             }
             let read = stream.read_buf(&mut received).await.unwrap();
-            assert!(read > 0, "the connection ended early: {}", String::from_utf8_lossy(&received));
+            assert!(
+                read > 0,
+                "the connection ended early: {}",
+                String::from_utf8_lossy(&received)
+            );
         }
     };
     tokio::time::timeout(PATIENCE, exchanged).await.unwrap()
@@ -77,7 +92,10 @@ async fn answers_are_those_recorded() {
         .filter(|path| path.extension().is_some_and(|extension| extension == "req"))
         .collect();
     requests.sort();
-    assert!(requests.len() > 25, "the recordings are there: {requests:?}");
+    assert!(
+        requests.len() > 25,
+        "the recordings are there: {requests:?}"
+    );
     let mut different = Vec::new();
     for path in requests {
         let expected = parse(&fs::read(path.with_extension("res")).unwrap()).unwrap();
@@ -105,17 +123,29 @@ async fn call(address: SocketAddr, body: &str) -> (String, String) {
 async fn the_log_can_be_made_verbose_and_goes_back() {
     let stop = CancellationToken::new();
     let running = master(&stop).await;
-    let level = async || call(running.address, r#"{"type":"GET_LOGGING_LEVEL"}"#).await.1;
-    let at = |level: u32| format!(r#"{{"type":"GET_LOGGING_LEVEL","get_logging_level":{{"level":{level}}}}}"#);
+    let level = async || {
+        call(running.address, r#"{"type":"GET_LOGGING_LEVEL"}"#)
+            .await
+            .1
+    };
+    let at = |level: u32| {
+        format!(r#"{{"type":"GET_LOGGING_LEVEL","get_logging_level":{{"level":{level}}}}}"#)
+    };
     assert_eq!(level().await, at(0));
     let set = r#"{"type":"SET_LOGGING_LEVEL","set_logging_level":{"level":2,"duration":{"nanoseconds":60000000000}}}"#;
-    assert_eq!(call(running.address, set).await, ("HTTP/1.1 200 OK".to_owned(), String::new()));
+    assert_eq!(
+        call(running.address, set).await,
+        ("HTTP/1.1 200 OK".to_owned(), String::new())
+    );
     assert_eq!(level().await, at(2));
     let back = r#"{"type":"SET_LOGGING_LEVEL","set_logging_level":{"level":0,"duration":{"nanoseconds":0}}}"#;
     call(running.address, back).await;
     assert_eq!(level().await, at(0));
     let negative = r#"{"type":"SET_LOGGING_LEVEL","set_logging_level":{"level":1,"duration":{"nanoseconds":-1}}}"#;
-    assert_eq!(call(running.address, negative).await.0, "HTTP/1.1 400 Bad Request");
+    assert_eq!(
+        call(running.address, negative).await.0,
+        "HTTP/1.1 400 Bad Request"
+    );
     stop.cancel();
     running.wait().await.unwrap();
 }

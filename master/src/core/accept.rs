@@ -39,7 +39,9 @@ impl Core {
             Ok(offers) => offers,
             Err(why) => return self.drop_all(id, &accept, &why),
         };
-        self.counters.frameworks.offers(id, Fate::Accepted, offers.len());
+        self.counters
+            .frameworks
+            .offers(id, Fate::Accepted, offers.len());
         let Some(first) = offers.first() else { return };
         let offered = offers
             .iter()

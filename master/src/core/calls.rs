@@ -3,7 +3,7 @@ use mesos_types::{AgentId, FrameworkId};
 use mesos_wire::v1::scheduler::{Call, call::Type};
 
 use super::{Core, Reply};
-use crate::state::Standing;
+use crate::{state::Standing, validation::TASK_BYTES};
 
 impl Core {
     /// Checks in Mesos's order (`master/http.cpp`, scheduler): framework, principal, connection, stream.
@@ -102,6 +102,11 @@ impl Core {
     /// Best effort, as in Mesos: nobody is told when it cannot be delivered.
     fn message(&mut self, id: &FrameworkId, message: mesos_wire::v1::scheduler::call::Message) {
         let agent = AgentId::from(message.agent_id.as_str());
+        if message.data.len() > TASK_BYTES {
+            self.counters.framework_message(false);
+            tracing::warn!(framework_id = %id, bytes = message.data.len(), "dropped a message to an executor: at most 16 MiB are taken");
+            return;
+        }
         let body = mesos_control::v1::FrameworkMessage {
             framework_id: Some(id.into()),
             executor_id: Some(message.executor_id),

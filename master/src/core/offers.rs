@@ -1,5 +1,9 @@
 //! Offers: made of what the allocator gives out, answered, taken back.
-use std::{collections::BTreeMap, sync::Arc, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mesos_allocator::OfferProposal;
 use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
@@ -106,7 +110,9 @@ impl Core {
             self.state.offers.insert(offer.id.clone(), Arc::new(offer));
         }
         for (framework, offers) in sent {
-            self.counters.frameworks.offers(&framework, Fate::Sent, offers.len());
+            self.counters
+                .frameworks
+                .offers(&framework, Fate::Sent, offers.len());
             self.send(&framework, events::offers(offers));
         }
     }
@@ -174,7 +180,9 @@ impl Core {
         };
         self.free(&offer.framework_id, &offer.agent_id, &offer.resources, None);
         if rescind {
-            self.counters.frameworks.offers(&offer.framework_id, Fate::Rescinded, 1);
+            self.counters
+                .frameworks
+                .offers(&offer.framework_id, Fate::Rescinded, 1);
             self.send(&offer.framework_id, events::rescind(id.into()));
         }
     }

@@ -37,7 +37,10 @@ impl Core {
     /// The agent leaves for good.
     pub(super) fn unregister(&mut self, id: &AgentId) {
         self.write_registry(RegistryChange::Remove(id.clone()));
-        self.remove_agent(id, &Loss::Removed("the agent unregistered", Removal::Unregistered));
+        self.remove_agent(
+            id,
+            &Loss::Removed("the agent unregistered", Removal::Unregistered),
+        );
     }
 
     /// Another agent has taken its address: this one is no more.
@@ -45,7 +48,10 @@ impl Core {
         self.write_registry(RegistryChange::Remove(id.clone()));
         self.remove_agent(
             id,
-            &Loss::Removed("a new agent registered at the same address", Removal::Replaced),
+            &Loss::Removed(
+                "a new agent registered at the same address",
+                Removal::Replaced,
+            ),
         );
     }
 

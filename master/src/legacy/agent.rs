@@ -3,7 +3,7 @@ use mesos_types::Resources;
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    json::{list, Wire},
+    json::{Wire, list},
     resources::{AttributesJson, FullJson, ResourcesJson},
     task::Counts,
 };
@@ -38,7 +38,10 @@ impl AgentJson<'_> {
     /// The roles that resources are reserved for and that may be seen, with these resources.
     fn reserved(&self) -> Vec<(&str, Resources)> {
         let total = &self.agent.total;
-        let roles = total.reservation_roles().into_iter().filter(|role| self.viewer.role(role));
+        let roles = total
+            .reservation_roles()
+            .into_iter()
+            .filter(|role| self.viewer.role(role));
         roles.map(|role| (role, total.reserved_for(role))).collect()
     }
 }
@@ -70,7 +73,10 @@ impl Serialize for AgentJson<'_> {
         // Nobody can deactivate an agent yet.
         map.serialize_entry("deactivated", &false)?;
         map.serialize_entry("version", &agent.version)?;
-        let capabilities = agent.capabilities.iter().map(|capability| capability.r#type().as_str_name());
+        let capabilities = agent
+            .capabilities
+            .iter()
+            .map(|capability| capability.r#type().as_str_name());
         map.serialize_entry("capabilities", &list(capabilities))?;
         match &self.detail {
             Detail::Plain => {}
@@ -97,7 +103,11 @@ where
     T: Serialize,
 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(role, resources)| (role, (self.1)(resources))))
+        serializer.collect_map(
+            self.0
+                .iter()
+                .map(|(role, resources)| (role, (self.1)(resources))),
+        )
     }
 }
 

@@ -4,7 +4,7 @@ use mesos_wire::v1::{CommandInfo, command_info};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    json::{Empty, list, Wire},
+    json::{Empty, Wire, list},
     resources::ResourcesJson,
     task::{Counts, TaskJson, labels_json},
 };
@@ -20,7 +20,10 @@ fn write_summary<M: SerializeMap>(framework: &Framework, map: &mut M) -> Result<
     map.serialize_entry("name", &info.name)?;
     map.serialize_entry("used_resources", &ResourcesJson(&framework.used))?;
     map.serialize_entry("offered_resources", &ResourcesJson(&framework.offered))?;
-    let capabilities = info.capabilities.iter().map(|capability| capability.r#type().as_str_name());
+    let capabilities = info
+        .capabilities
+        .iter()
+        .map(|capability| capability.r#type().as_str_name());
     map.serialize_entry("capabilities", &list(capabilities))?;
     map.serialize_entry("hostname", info.hostname())?;
     map.serialize_entry("webui_url", info.webui_url())?;
@@ -69,7 +72,10 @@ impl Serialize for FrameworkJson<'_> {
             map.serialize_entry("principal", principal)?;
         }
         map.serialize_entry("resources", &ResourcesJson(&held))?;
-        #[expect(clippy::float_cmp, reason = "one is a copy of the other until it subscribes again")]
+        #[expect(
+            clippy::float_cmp,
+            reason = "one is a copy of the other until it subscribes again"
+        )]
         if framework.reregistered_time != framework.registered_time {
             map.serialize_entry("reregistered_time", &framework.reregistered_time)?;
         }
@@ -78,17 +84,35 @@ impl Serialize for FrameworkJson<'_> {
         } else {
             map.serialize_entry("role", info.role())?;
         }
-        let tasks = framework.tasks.values().filter(visible).map(|task| TaskJson(task));
+        let tasks = framework
+            .tasks
+            .values()
+            .filter(visible)
+            .map(|task| TaskJson(task));
         map.serialize_entry("tasks", &list(tasks))?;
-        let tasks = framework.unreachable_tasks.values().filter(visible).map(|task| TaskJson(task));
+        let tasks = framework
+            .unreachable_tasks
+            .values()
+            .filter(visible)
+            .map(|task| TaskJson(task));
         map.serialize_entry("unreachable_tasks", &list(tasks))?;
-        let tasks = framework.completed_tasks.iter().filter(visible).map(|task| TaskJson(task));
+        let tasks = framework
+            .completed_tasks
+            .iter()
+            .filter(visible)
+            .map(|task| TaskJson(task));
         map.serialize_entry("completed_tasks", &list(tasks))?;
-        let offers = framework.offers.iter().filter_map(|id| self.snapshot.offers.get(id));
+        let offers = framework
+            .offers
+            .iter()
+            .filter_map(|id| self.snapshot.offers.get(id));
         map.serialize_entry("offers", &list(offers.map(|offer| OfferJson(offer))))?;
         let executors = framework.executors.values();
         let executors = executors.filter(|executor| viewer.executor(executor, info));
-        map.serialize_entry("executors", &list(executors.map(|executor| ExecutorJson(executor))))?;
+        map.serialize_entry(
+            "executors",
+            &list(executors.map(|executor| ExecutorJson(executor))),
+        )?;
         if let Some(labels) = &info.labels {
             map.serialize_entry("labels", &labels_json(labels))?;
         }
@@ -137,7 +161,10 @@ impl Serialize for ExecutorJson<'_> {
         map.serialize_entry("framework_id", executor.framework_id.as_str())?;
         map.serialize_entry("command", &CommandJson(info.command.as_ref()))?;
         map.serialize_entry("resources", &ResourcesJson(&executor.resources))?;
-        let role = executor.resources.iter().find_map(|resource| resource.meta.allocation_role.as_deref());
+        let role = executor
+            .resources
+            .iter()
+            .find_map(|resource| resource.meta.allocation_role.as_deref());
         if let Some(role) = role {
             map.serialize_entry("role", role)?;
         }

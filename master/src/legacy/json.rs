@@ -28,7 +28,9 @@ pub(crate) struct Wire<'a, M>(pub(crate) &'a M);
 impl<M: WireMessage> Serialize for Wire<'_, M> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let text = String::from_utf8(mesos_wire::json::to_vec(self.0)).map_err(S::Error::custom)?;
-        RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
+        RawValue::from_string(text)
+            .map_err(S::Error::custom)?
+            .serialize(serializer)
     }
 }
 
@@ -42,7 +44,10 @@ impl Serialize for Empty {
 }
 
 /// Prints a value.
-pub(crate) fn print<T: Serialize>(capacity: usize, value: &T) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn print<T: Serialize>(
+    capacity: usize,
+    value: &T,
+) -> Result<Vec<u8>, serde_json::Error> {
     let mut out = Vec::with_capacity(capacity);
     serde_json::to_writer(&mut out, value)?;
     Ok(out)

@@ -32,7 +32,14 @@ use crate::{
 };
 
 /// The long-running parts of the master, as `/__processes__` lists them.
-const ACTORS: [&str; 6] = ["master", "allocator", "registrar(1)", "http", "files", "metrics"];
+const ACTORS: [&str; 6] = [
+    "master",
+    "allocator",
+    "registrar(1)",
+    "http",
+    "files",
+    "metrics",
+];
 
 /// Bytes to begin a body with.
 const CAPACITY: usize = 16 * 1024;
@@ -62,7 +69,12 @@ pub(crate) fn routes(router: &mut Router<Handle>, read: &Arc<ReadSide>) {
     get(router, read, "/maintenance/status", maintenance_status);
 
     post(router, read, "/teardown", teardown);
-    for path in ["/reserve", "/unreserve", "/create-volumes", "/destroy-volumes"] {
+    for path in [
+        "/reserve",
+        "/unreserve",
+        "/create-volumes",
+        "/destroy-volumes",
+    ] {
         post(router, read, path, operation);
     }
     for path in ["/machine/down", "/machine/up"] {
@@ -126,15 +138,22 @@ fn print<T: Serialize>(value: &T) -> Vec<u8> {
 async fn state(read: Arc<ReadSide>, request: Request) -> Response {
     let (viewer, master) = (Viewer::of(&request), read.master.clone());
     shared(&read, &viewer, "/state", move |snapshot, viewer| {
-        print(&state::StateJson { snapshot, config: master.config(), viewer })
+        print(&state::StateJson {
+            snapshot,
+            config: master.config(),
+            viewer,
+        })
     })
     .await
 }
 
 async fn state_summary(read: Arc<ReadSide>, request: Request) -> Response {
-    shared(&read, &Viewer::of(&request), "/state-summary", |snapshot, viewer| {
-        print(&state::SummariesJson { snapshot, viewer })
-    })
+    shared(
+        &read,
+        &Viewer::of(&request),
+        "/state-summary",
+        |snapshot, viewer| print(&state::SummariesJson { snapshot, viewer }),
+    )
     .await
 }
 
@@ -143,13 +162,21 @@ async fn slaves(read: Arc<ReadSide>, request: Request) -> Response {
     match request.query("slave_id").map(str::to_owned) {
         Some(only) => {
             let make = move |snapshot: &Snapshot| {
-                print(&state::AgentsJson { snapshot, viewer: &viewer, only: Some(&only) })
+                print(&state::AgentsJson {
+                    snapshot,
+                    viewer: &viewer,
+                    only: Some(&only),
+                })
             };
             single(&read, make).await
         }
         None => {
             let make = |snapshot: &Snapshot, viewer: &Viewer| {
-                print(&state::AgentsJson { snapshot, viewer, only: None })
+                print(&state::AgentsJson {
+                    snapshot,
+                    viewer,
+                    only: None,
+                })
             };
             shared(&read, &viewer, "/slaves", make).await
         }
@@ -161,13 +188,21 @@ async fn frameworks(read: Arc<ReadSide>, request: Request) -> Response {
     match request.query("framework_id").map(str::to_owned) {
         Some(only) => {
             let make = move |snapshot: &Snapshot| {
-                print(&state::FrameworksJson { snapshot, viewer: &viewer, only: Some(&only) })
+                print(&state::FrameworksJson {
+                    snapshot,
+                    viewer: &viewer,
+                    only: Some(&only),
+                })
             };
             single(&read, make).await
         }
         None => {
             let make = |snapshot: &Snapshot, viewer: &Viewer| {
-                print(&state::FrameworksJson { snapshot, viewer, only: None })
+                print(&state::FrameworksJson {
+                    snapshot,
+                    viewer,
+                    only: None,
+                })
             };
             shared(&read, &viewer, "/frameworks", make).await
         }
@@ -177,16 +212,29 @@ async fn frameworks(read: Arc<ReadSide>, request: Request) -> Response {
 async fn tasks(read: Arc<ReadSide>, request: Request) -> Response {
     let (viewer, page) = (Viewer::of(&request), tasks::Page::of(&request));
     let make = move |snapshot: &Snapshot| {
-        print(&tasks::TasksJson { page: &page, snapshot, viewer: &viewer })
+        print(&tasks::TasksJson {
+            page: &page,
+            snapshot,
+            viewer: &viewer,
+        })
     };
     single(&read, make).await
 }
 
 async fn roles(read: Arc<ReadSide>, request: Request) -> Response {
     let master = read.master.clone();
-    shared(&read, &Viewer::of(&request), "/roles", move |snapshot, viewer| {
-        print(&roles::RolesJson(&crate::roles::known(snapshot, master.config(), viewer)))
-    })
+    shared(
+        &read,
+        &Viewer::of(&request),
+        "/roles",
+        move |snapshot, viewer| {
+            print(&roles::RolesJson(&crate::roles::known(
+                snapshot,
+                master.config(),
+                viewer,
+            )))
+        },
+    )
     .await
 }
 
@@ -204,7 +252,11 @@ async fn registry(read: Arc<ReadSide>, request: Request) -> Response {
 
 async fn weights(read: Arc<ReadSide>, request: Request) -> Response {
     let weights = crate::roles::weights(read.master.config(), &Viewer::of(&request));
-    write::reads_only(&request, &[Method::PUT], print(&roles::WeightsJson(&weights)))
+    write::reads_only(
+        &request,
+        &[Method::PUT],
+        print(&roles::WeightsJson(&weights)),
+    )
 }
 
 async fn quota(_: Arc<ReadSide>, request: Request) -> Response {

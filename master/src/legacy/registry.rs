@@ -9,7 +9,9 @@ use crate::state::Snapshot;
 pub(crate) fn registry(snapshot: &Snapshot) -> Value {
     let registered = snapshot.agents.values().map(|agent| &agent.info);
     let admitted = registered.chain(snapshot.recovered_agents.values().map(|agent| &agent.info));
-    let admitted: Vec<Value> = admitted.map(|info| json!({ "info": agent(info) })).collect();
+    let admitted: Vec<Value> = admitted
+        .map(|info| json!({ "info": agent(info) }))
+        .collect();
     let unreachable = snapshot.unreachable_agents.iter().map(|(id, agent)| {
         json!({
             "id": { "value": id.as_str() },
@@ -25,7 +27,11 @@ pub(crate) fn registry(snapshot: &Snapshot) -> Value {
 
 /// An empty list is left out, as everywhere.
 fn list(items: Vec<Value>) -> Value {
-    if items.is_empty() { json!({}) } else { json!({ "slaves": items }) }
+    if items.is_empty() {
+        json!({})
+    } else {
+        json!({ "slaves": items })
+    }
 }
 
 /// Resources stand in the registry with their role.

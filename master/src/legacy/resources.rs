@@ -3,12 +3,9 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use mesos_types::{Ranges, Resource, Resources, Scalar, Value};
 use mesos_wire::v1::{self, Attribute, value};
-use serde::{
-    Serialize, Serializer,
-    ser::SerializeMap,
-};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::json::{list, Wire};
+use super::json::{Wire, list};
 
 /// Always shown, in this order, also when there is none of it.
 const STANDARD: [&str; 4] = ["disk", "mem", "gpus", "cpus"];
@@ -97,7 +94,10 @@ impl Serialize for AttributesJson<'_> {
         let mut map = serializer.serialize_map(None)?;
         for (index, attribute) in self.0.iter().enumerate() {
             // The last one of a name counts: an object has each name once.
-            if self.0[index + 1..].iter().any(|later| later.name == attribute.name) {
+            if self.0[index + 1..]
+                .iter()
+                .any(|later| later.name == attribute.name)
+            {
                 continue;
             }
             map.serialize_key(&attribute.name)?;
@@ -119,7 +119,10 @@ impl Serialize for AttributesJson<'_> {
                     map.serialize_value(&set(items.map(String::as_str)))?;
                 }
                 value::Type::Text => {
-                    let text = attribute.text.as_ref().map_or("", |text| text.value.as_str());
+                    let text = attribute
+                        .text
+                        .as_ref()
+                        .map_or("", |text| text.value.as_str());
                     map.serialize_value(text)?;
                 }
             }
@@ -167,7 +170,9 @@ impl Amounts {
     /// Names and amounts, sorted by name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
         #[allow(clippy::cast_precision_loss, reason = "doubles are the format")]
-        self.0.iter().map(|(name, amount)| (name.as_str(), *amount as f64 / 1000.0))
+        self.0
+            .iter()
+            .map(|(name, amount)| (name.as_str(), *amount as f64 / 1000.0))
     }
 }
 
@@ -197,7 +202,11 @@ mod tests {
 
     #[test]
     fn they_say_the_same_as_the_shared_form() {
-        for text in ["cpus:0.1", "cpus:4;mem:4096;disk:1e4;ports:[1-2]", "gpus:2;x:{a};y:7;y(r):1"] {
+        for text in [
+            "cpus:0.1",
+            "cpus:4;mem:4096;disk:1e4;ports:[1-2]",
+            "gpus:2;x:{a};y:7;y(r):1",
+        ] {
             let resources = mesos_types::parse_resources(text, "*").unwrap();
             let ours: serde_json::Value = serde_json::from_str(&json(text)).unwrap();
             assert_eq!(ours, mesos_types::resources_json(&resources), "{text}");
@@ -206,7 +215,8 @@ mod tests {
 
     #[test]
     fn attributes_keep_their_order_and_the_last_of_a_name_counts() {
-        let parsed = mesos_types::parse_attributes("rack:r0;zone:z1;num:3;ports:[1-2];rack:r1").unwrap();
+        let parsed =
+            mesos_types::parse_attributes("rack:r0;zone:z1;num:3;ports:[1-2];rack:r1").unwrap();
         assert_eq!(
             serde_json::to_string(&AttributesJson(&parsed)).unwrap(),
             r#"{"zone":"z1","num":3.0,"ports":"[1-2]","rack":"r1"}"#
@@ -218,6 +228,9 @@ mod tests {
         let mut amounts = Amounts::default();
         amounts.add(&mesos_types::parse_resources("cpus:0.5;ports:[31005-31006]", "*").unwrap());
         amounts.add(&mesos_types::parse_resources("cpus:0.25", "*").unwrap());
-        assert_eq!(serde_json::to_string(&amounts).unwrap(), r#"{"cpus":0.75,"ports":2.0}"#);
+        assert_eq!(
+            serde_json::to_string(&amounts).unwrap(),
+            r#"{"cpus":0.75,"ports":2.0}"#
+        );
     }
 }

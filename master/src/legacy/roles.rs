@@ -30,7 +30,10 @@ impl Serialize for RoleJson<'_> {
         map.serialize_entry("allocated", &role.allocated)?;
         map.serialize_entry("offered", &role.offered)?;
         map.serialize_entry("reserved", &role.reserved)?;
-        map.serialize_entry("frameworks", &list(role.frameworks.iter().map(|id| id.as_str())))?;
+        map.serialize_entry(
+            "frameworks",
+            &list(role.frameworks.iter().map(|id| id.as_str())),
+        )?;
         map.end()
     }
 }

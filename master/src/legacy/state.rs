@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::{
     agent::{AgentJson, Detail, RecoveredAgentJson},
     framework::{FrameworkJson, SummaryJson},
-    json::{list, Wire},
+    json::{Wire, list},
     task::Counts,
 };
 use crate::{
@@ -28,10 +28,20 @@ fn write_agents<M: SerializeMap>(
     detail: fn() -> Detail<'static>,
 ) -> Result<(), M::Error> {
     let wanted = |id: &str| only.is_none_or(|only| only == id);
-    let agents = snapshot.agents.values().filter(|agent| wanted(agent.id.as_str()));
-    let agents = agents.map(|agent| AgentJson { agent, viewer, detail: detail() });
+    let agents = snapshot
+        .agents
+        .values()
+        .filter(|agent| wanted(agent.id.as_str()));
+    let agents = agents.map(|agent| AgentJson {
+        agent,
+        viewer,
+        detail: detail(),
+    });
     map.serialize_entry("slaves", &list(agents))?;
-    let recovered = snapshot.recovered_agents.iter().filter(|(id, _)| wanted(id.as_str()));
+    let recovered = snapshot
+        .recovered_agents
+        .iter()
+        .filter(|(id, _)| wanted(id.as_str()));
     let recovered = recovered.map(|(_, agent)| RecoveredAgentJson(agent));
     map.serialize_entry("recovered_slaves", &list(recovered))
 }
@@ -45,11 +55,25 @@ fn write_frameworks<M: SerializeMap>(
     let shown = |framework: &Framework| {
         only.is_none_or(|only| only == framework.id.as_str()) && viewer.framework(framework)
     };
-    let frameworks = snapshot.frameworks.values().filter(|framework| shown(framework));
-    let frameworks = frameworks.map(|framework| FrameworkJson { framework, snapshot, viewer });
+    let frameworks = snapshot
+        .frameworks
+        .values()
+        .filter(|framework| shown(framework));
+    let frameworks = frameworks.map(|framework| FrameworkJson {
+        framework,
+        snapshot,
+        viewer,
+    });
     map.serialize_entry("frameworks", &list(frameworks))?;
-    let completed = snapshot.completed_frameworks.iter().filter(|framework| shown(framework));
-    let completed = completed.map(|framework| FrameworkJson { framework, snapshot, viewer });
+    let completed = snapshot
+        .completed_frameworks
+        .iter()
+        .filter(|framework| shown(framework));
+    let completed = completed.map(|framework| FrameworkJson {
+        framework,
+        snapshot,
+        viewer,
+    });
     map.serialize_entry("completed_frameworks", &list(completed))
 }
 
@@ -66,7 +90,9 @@ pub(crate) fn pid(identity: &Identity) -> String {
         Some(pid) => pid.clone(),
         None => {
             let address = identity.info.address.as_ref();
-            let ip = address.and_then(|address| address.ip.as_deref()).unwrap_or("0.0.0.0");
+            let ip = address
+                .and_then(|address| address.ip.as_deref())
+                .unwrap_or("0.0.0.0");
             format!("master@{ip}:{}", identity.info.port)
         }
     }
@@ -74,7 +100,11 @@ pub(crate) fn pid(identity: &Identity) -> String {
 
 /// Registered agents that are offered, and those that are not.
 pub(crate) fn activated(snapshot: &Snapshot) -> (usize, usize) {
-    let active = snapshot.agents.values().filter(|agent| agent.active()).count();
+    let active = snapshot
+        .agents
+        .values()
+        .filter(|agent| agent.active())
+        .count();
     (active, snapshot.agents.len() - active)
 }
 
@@ -97,7 +127,8 @@ impl Serialize for LeaderJson<'_> {
 
 impl Serialize for StateJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (snapshot, identity, version) = (self.snapshot, &*self.snapshot.identity, Version::current());
+        let (snapshot, identity, version) =
+            (self.snapshot, &*self.snapshot.identity, Version::current());
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("version", &version.version)?;
         if let Some(sha) = &version.git_sha {
@@ -118,7 +149,10 @@ impl Serialize for StateJson<'_> {
         let (active, inactive) = activated(snapshot);
         map.serialize_entry("activated_slaves", &double(active))?;
         map.serialize_entry("deactivated_slaves", &double(inactive))?;
-        map.serialize_entry("unreachable_slaves", &double(snapshot.unreachable_agents.len()))?;
+        map.serialize_entry(
+            "unreachable_slaves",
+            &double(snapshot.unreachable_agents.len()),
+        )?;
         if let Some(domain) = &identity.info.domain {
             map.serialize_entry("domain", &Wire(domain))?;
         }
@@ -161,7 +195,9 @@ pub(crate) struct AgentsJson<'a> {
 impl Serialize for AgentsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        write_agents(&mut map, self.snapshot, self.viewer, self.only, || Detail::Full)?;
+        write_agents(&mut map, self.snapshot, self.viewer, self.only, || {
+            Detail::Full
+        })?;
         map.end()
     }
 }
@@ -208,8 +244,15 @@ struct Tally<'a> {
 impl<'a> Tally<'a> {
     fn of(snapshot: &'a Snapshot, viewer: &Viewer) -> Self {
         let mut tally = Self::default();
-        for framework in snapshot.frameworks.values().filter(|framework| viewer.framework(framework)) {
-            let tasks = framework.tasks.values().chain(framework.unreachable_tasks.values());
+        for framework in snapshot
+            .frameworks
+            .values()
+            .filter(|framework| viewer.framework(framework))
+        {
+            let tasks = framework
+                .tasks
+                .values()
+                .chain(framework.unreachable_tasks.values());
             for task in tasks.chain(framework.completed_tasks.iter()) {
                 let (framework, agent) = (task.framework_id.as_str(), task.agent_id.as_str());
                 let (counts, agents) = tally.frameworks.entry(framework).or_default();
@@ -235,13 +278,24 @@ impl Serialize for SummariesJson<'_> {
         }
         let agents = snapshot.agents.values().map(|agent| {
             let (counts, frameworks) = looked_up(&tally.agents, agent.id.as_str());
-            AgentJson { agent, viewer, detail: Detail::Summary { counts, frameworks } }
+            AgentJson {
+                agent,
+                viewer,
+                detail: Detail::Summary { counts, frameworks },
+            }
         });
         map.serialize_entry("slaves", &list(agents))?;
-        let frameworks = snapshot.frameworks.values().filter(|framework| viewer.framework(framework));
+        let frameworks = snapshot
+            .frameworks
+            .values()
+            .filter(|framework| viewer.framework(framework));
         let frameworks = frameworks.map(|framework| {
             let (counts, agents) = looked_up(&tally.frameworks, framework.id.as_str());
-            SummaryJson { framework, counts, agents }
+            SummaryJson {
+                framework,
+                counts,
+                agents,
+            }
         });
         map.serialize_entry("frameworks", &list(frameworks))?;
         map.end()

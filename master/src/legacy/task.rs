@@ -5,7 +5,7 @@ use mesos_wire::v1::{self, ContainerStatus, Label, Labels, NetworkInfo, TaskStat
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{
-    json::{list, Wire},
+    json::{Wire, list},
     resources::ResourcesJson,
 };
 use crate::state::Task;
@@ -28,7 +28,10 @@ impl Serialize for TaskJson<'_> {
         if !spec.limits.is_empty() {
             map.serialize_entry("limits", &LimitsJson(&spec.limits))?;
         }
-        let role = task.resources.iter().find_map(|resource| resource.meta.allocation_role.as_deref());
+        let role = task
+            .resources
+            .iter()
+            .find_map(|resource| resource.meta.allocation_role.as_deref());
         map.serialize_entry("role", role.unwrap_or("*"))?;
         let statuses = task.statuses.iter().map(|status| StatusJson(status));
         map.serialize_entry("statuses", &list(statuses))?;
@@ -61,7 +64,14 @@ impl Serialize for LimitsJson<'_> {
             if limit.value.is_finite() {
                 map.serialize_entry(name, &limit.value)?;
             } else {
-                map.serialize_entry(name, if limit.value < 0.0 { "-Infinity" } else { "Infinity" })?;
+                map.serialize_entry(
+                    name,
+                    if limit.value < 0.0 {
+                        "-Infinity"
+                    } else {
+                        "Infinity"
+                    },
+                )?;
             }
         }
         map.end()
@@ -135,7 +145,10 @@ impl Serialize for NetworkInfoJson<'_> {
             map.serialize_entry("labels", &labels_json(labels))?;
         }
         if !info.ip_addresses.is_empty() {
-            map.serialize_entry("ip_addresses", &list(info.ip_addresses.iter().map(IpAddressJson)))?;
+            map.serialize_entry(
+                "ip_addresses",
+                &list(info.ip_addresses.iter().map(IpAddressJson)),
+            )?;
         }
         if let Some(name) = &info.name {
             map.serialize_entry("name", name)?;

@@ -33,7 +33,9 @@ impl Page {
     fn parse<'a>(query: impl Fn(&str) -> Option<&'a str>) -> Self {
         let number = |name: &str, default: usize| {
             let number = query(name).and_then(|text| text.parse::<i64>().ok());
-            number.map_or(default, |number| usize::try_from(number).unwrap_or(usize::MAX))
+            number.map_or(default, |number| {
+                usize::try_from(number).unwrap_or(usize::MAX)
+            })
         };
         Self {
             framework: query("framework_id").map(str::to_owned),
@@ -47,17 +49,30 @@ impl Page {
     /// The tasks of the page. Those without any status count as the oldest ones.
     fn select<'a>(&self, snapshot: &'a Snapshot, viewer: &Viewer) -> Vec<&'a Arc<Task>> {
         let mut tasks: Vec<(f64, &Arc<Task>)> = Vec::new();
-        for framework in snapshot.frameworks.values().chain(snapshot.completed_frameworks.iter()) {
-            let wanted = self.framework.as_deref().is_none_or(|id| id == framework.id.as_str());
+        for framework in snapshot
+            .frameworks
+            .values()
+            .chain(snapshot.completed_frameworks.iter())
+        {
+            let wanted = self
+                .framework
+                .as_deref()
+                .is_none_or(|id| id == framework.id.as_str());
             if !wanted || !viewer.framework(framework) {
                 continue;
             }
-            let all = framework.tasks.values().chain(framework.unreachable_tasks.values());
+            let all = framework
+                .tasks
+                .values()
+                .chain(framework.unreachable_tasks.values());
             for task in all.chain(framework.completed_tasks.iter()) {
                 let wanted = self.task.as_deref().is_none_or(|id| id == task.id.as_str());
                 if wanted && viewer.task(task, &framework.info) {
                     let first = task.statuses.first();
-                    tasks.push((first.map_or(f64::NEG_INFINITY, |status| status.timestamp()), task));
+                    tasks.push((
+                        first.map_or(f64::NEG_INFINITY, |status| status.timestamp()),
+                        task,
+                    ));
                 }
             }
         }
@@ -67,7 +82,12 @@ impl Page {
         } else {
             tasks.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         }
-        tasks.into_iter().skip(self.offset).take(self.limit).map(|(_, task)| task).collect()
+        tasks
+            .into_iter()
+            .skip(self.offset)
+            .take(self.limit)
+            .map(|(_, task)| task)
+            .collect()
     }
 }
 
@@ -93,14 +113,27 @@ mod tests {
     use crate::legacy::sample;
 
     fn page(query: &str) -> Page {
-        let pairs: Vec<(&str, &str)> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
-        Page::parse(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| *value))
+        let pairs: Vec<(&str, &str)> = query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .collect();
+        Page::parse(|name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| *value)
+        })
     }
 
     #[test]
     fn pages_are_cut_from_tasks_in_order_of_their_start() {
         let mut snapshot = sample::snapshot();
-        for (name, at) in [("a", Some(3.0)), ("b", Some(1.0)), ("c", None), ("d", Some(2.0))] {
+        for (name, at) in [
+            ("a", Some(3.0)),
+            ("b", Some(1.0)),
+            ("c", None),
+            ("d", Some(2.0)),
+        ] {
             sample::add_task(&mut snapshot, "F0", name, at);
         }
         sample::add_task(&mut snapshot, "F1", "other", Some(9.0));

@@ -10,7 +10,9 @@ fn field(request: &Request, name: &str) -> Result<String, Response> {
     let form = request.form()?;
     let found = form.into_iter().rev().find(|(key, _)| key == name);
     found.map(|(_, value)| value).ok_or_else(|| {
-        Response::bad_request(format!("Missing '{name}' query parameter in the request body"))
+        Response::bad_request(format!(
+            "Missing '{name}' query parameter in the request body"
+        ))
     })
 }
 
@@ -28,7 +30,10 @@ pub(crate) async fn end_framework(read: &ReadSide, request: &Request, id: &str) 
     let Some(framework) = snapshot.frameworks.get(id) else {
         return Response::bad_request("No framework found with specified ID");
     };
-    if !request.authorize(Action::TeardownFramework, Object::Framework(&framework.info)) {
+    if !request.authorize(
+        Action::TeardownFramework,
+        Object::Framework(&framework.info),
+    ) {
         return Response::forbidden("");
     }
     match read.master.teardown(FrameworkId::from(id)).await {
@@ -50,7 +55,11 @@ pub(crate) fn not_built(what: &str) -> Response {
 
 /// `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes`: a form that names an agent.
 pub(crate) fn operation(snapshot: &Snapshot, request: &Request) -> Response {
-    let list = if request.matched.ends_with("volumes") { "volumes" } else { "resources" };
+    let list = if request.matched.ends_with("volumes") {
+        "volumes"
+    } else {
+        "resources"
+    };
     let agent = match field(request, "slaveId") {
         Ok(agent) => agent,
         Err(response) => return response,
@@ -70,14 +79,18 @@ pub(crate) fn quota(request: &Request) -> Response {
         let wanted = match mesos_wire::json::from_slice::<QuotaRequest>(&request.body) {
             Ok(wanted) => wanted,
             Err(error) => {
-                return Response::bad_request(format!("Failed to parse set quota request: {error}"));
+                return Response::bad_request(format!(
+                    "Failed to parse set quota request: {error}"
+                ));
             }
         };
         let role = wanted.role();
         let invalid = if role.is_empty() {
             Some("Role names cannot be the empty string".to_owned())
         } else {
-            mesos_types::validate_role(role).err().map(|error| error.to_string())
+            mesos_types::validate_role(role)
+                .err()
+                .map(|error| error.to_string())
         };
         if let Some(why) = invalid {
             return Response::bad_request(format!(

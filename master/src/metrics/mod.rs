@@ -11,8 +11,8 @@ use std::{
 
 use mesos_http::{Metrics, system::SystemStats};
 
-pub use tally::Tallies;
 pub(crate) use tally::Fate;
+pub use tally::Tallies;
 
 use crate::{Handle, config::RegistryPlace, legacy::state::double};
 use summary::{Newest, SCALARS, Summary};
@@ -21,34 +21,110 @@ use summary::{Newest, SCALARS, Summary};
 type Gauge = (&'static str, &'static str, fn(&Summary) -> usize);
 
 const GAUGES: [Gauge; 15] = [
-    ("slaves_connected", "Registered agents whose control stream is open.", |sums| sums.agents_connected),
-    ("slaves_disconnected", "Registered agents whose control stream is not open.", |sums| {
-        sums.agents - sums.agents_connected
+    (
+        "slaves_connected",
+        "Registered agents whose control stream is open.",
+        |sums| sums.agents_connected,
+    ),
+    (
+        "slaves_disconnected",
+        "Registered agents whose control stream is not open.",
+        |sums| sums.agents - sums.agents_connected,
+    ),
+    (
+        "slaves_active",
+        "Registered agents that are offered.",
+        |sums| sums.agents_active,
+    ),
+    (
+        "slaves_inactive",
+        "Registered agents that are not offered.",
+        |sums| sums.agents - sums.agents_active,
+    ),
+    (
+        "slaves_unreachable",
+        "Agents that were silent for too long.",
+        |sums| sums.agents_unreachable,
+    ),
+    (
+        "frameworks_connected",
+        "Frameworks whose event stream is open.",
+        |sums| sums.frameworks_connected,
+    ),
+    (
+        "frameworks_disconnected",
+        "Frameworks that may still come back.",
+        |sums| sums.frameworks_disconnected,
+    ),
+    (
+        "frameworks_active",
+        "Frameworks that are offered resources.",
+        |sums| sums.frameworks_active,
+    ),
+    (
+        "frameworks_inactive",
+        "Frameworks that are not offered resources.",
+        |sums| sums.frameworks_inactive,
+    ),
+    (
+        "outstanding_offers",
+        "Offers that are not answered.",
+        |sums| sums.outstanding_offers,
+    ),
+    ("tasks_staging", "Tasks in TASK_STAGING.", |sums| {
+        sums.tasks_staging
     }),
-    ("slaves_active", "Registered agents that are offered.", |sums| sums.agents_active),
-    ("slaves_inactive", "Registered agents that are not offered.", |sums| sums.agents - sums.agents_active),
-    ("slaves_unreachable", "Agents that were silent for too long.", |sums| sums.agents_unreachable),
-    ("frameworks_connected", "Frameworks whose event stream is open.", |sums| sums.frameworks_connected),
-    ("frameworks_disconnected", "Frameworks that may still come back.", |sums| sums.frameworks_disconnected),
-    ("frameworks_active", "Frameworks that are offered resources.", |sums| sums.frameworks_active),
-    ("frameworks_inactive", "Frameworks that are not offered resources.", |sums| sums.frameworks_inactive),
-    ("outstanding_offers", "Offers that are not answered.", |sums| sums.outstanding_offers),
-    ("tasks_staging", "Tasks in TASK_STAGING.", |sums| sums.tasks_staging),
-    ("tasks_starting", "Tasks in TASK_STARTING.", |sums| sums.tasks_starting),
-    ("tasks_running", "Tasks in TASK_RUNNING.", |sums| sums.tasks_running),
-    ("tasks_killing", "Tasks in TASK_KILLING.", |sums| sums.tasks_killing),
-    ("tasks_unreachable", "Tasks in TASK_UNREACHABLE.", |sums| sums.tasks_unreachable),
+    ("tasks_starting", "Tasks in TASK_STARTING.", |sums| {
+        sums.tasks_starting
+    }),
+    ("tasks_running", "Tasks in TASK_RUNNING.", |sums| {
+        sums.tasks_running
+    }),
+    ("tasks_killing", "Tasks in TASK_KILLING.", |sums| {
+        sums.tasks_killing
+    }),
+    ("tasks_unreachable", "Tasks in TASK_UNREACHABLE.", |sums| {
+        sums.tasks_unreachable
+    }),
 ];
 
 /// Counter, end of the metric's name, help. The counter's name is that of the field of `Counters`.
 const COUNTERS: [(&str, &str, &str); COUNTED] = [
-    ("messages_register_framework", "messages_register_framework", "SUBSCRIBE calls without a framework id."),
-    ("messages_reregister_framework", "messages_reregister_framework", "SUBSCRIBE calls with a framework id."),
-    ("messages_unregister_framework", "messages_unregister_framework", "TEARDOWN calls."),
-    ("messages_launch_tasks", "messages_launch_tasks", "ACCEPT calls."),
-    ("messages_decline_offers", "messages_decline_offers", "DECLINE calls."),
-    ("messages_revive_offers", "messages_revive_offers", "REVIVE calls."),
-    ("messages_suppress_offers", "messages_suppress_offers", "SUPPRESS calls."),
+    (
+        "messages_register_framework",
+        "messages_register_framework",
+        "SUBSCRIBE calls without a framework id.",
+    ),
+    (
+        "messages_reregister_framework",
+        "messages_reregister_framework",
+        "SUBSCRIBE calls with a framework id.",
+    ),
+    (
+        "messages_unregister_framework",
+        "messages_unregister_framework",
+        "TEARDOWN calls.",
+    ),
+    (
+        "messages_launch_tasks",
+        "messages_launch_tasks",
+        "ACCEPT calls.",
+    ),
+    (
+        "messages_decline_offers",
+        "messages_decline_offers",
+        "DECLINE calls.",
+    ),
+    (
+        "messages_revive_offers",
+        "messages_revive_offers",
+        "REVIVE calls.",
+    ),
+    (
+        "messages_suppress_offers",
+        "messages_suppress_offers",
+        "SUPPRESS calls.",
+    ),
     ("messages_kill_task", "messages_kill_task", "KILL calls."),
     (
         "messages_status_update_acknowledgement",
@@ -60,28 +136,76 @@ const COUNTERS: [(&str, &str, &str); COUNTED] = [
         "messages_operation_status_update_acknowledgement",
         "ACKNOWLEDGE_OPERATION_STATUS calls.",
     ),
-    ("messages_reconcile_tasks", "messages_reconcile_tasks", "RECONCILE calls."),
-    ("messages_reconcile_operations", "messages_reconcile_operations", "RECONCILE_OPERATIONS calls."),
-    ("messages_framework_to_executor", "messages_framework_to_executor", "MESSAGE calls."),
-    ("messages_resource_request", "messages_resource_request", "REQUEST calls."),
+    (
+        "messages_reconcile_tasks",
+        "messages_reconcile_tasks",
+        "RECONCILE calls.",
+    ),
+    (
+        "messages_reconcile_operations",
+        "messages_reconcile_operations",
+        "RECONCILE_OPERATIONS calls.",
+    ),
+    (
+        "messages_framework_to_executor",
+        "messages_framework_to_executor",
+        "MESSAGE calls.",
+    ),
+    (
+        "messages_resource_request",
+        "messages_resource_request",
+        "REQUEST calls.",
+    ),
     (
         "messages_executor_to_framework",
         "messages_executor_to_framework",
         "Messages of executors to their frameworks.",
     ),
-    ("messages_status_update", "messages_status_update", "Status updates from agents."),
-    ("messages_register_slave", "messages_register_slave", "Agents that came without an id."),
-    ("messages_reregister_slave", "messages_reregister_slave", "Agents that came back with their id."),
-    ("messages_unregister_slave", "messages_unregister_slave", "Agents that said that they leave."),
-    ("messages_exited_executor", "messages_exited_executor", "Executors that ended, as agents say."),
-    ("valid_status_updates", "valid_status_updates", "Status updates of a task and a framework that are there."),
-    ("invalid_status_updates", "invalid_status_updates", "Other status updates."),
+    (
+        "messages_status_update",
+        "messages_status_update",
+        "Status updates from agents.",
+    ),
+    (
+        "messages_register_slave",
+        "messages_register_slave",
+        "Agents that came without an id.",
+    ),
+    (
+        "messages_reregister_slave",
+        "messages_reregister_slave",
+        "Agents that came back with their id.",
+    ),
+    (
+        "messages_unregister_slave",
+        "messages_unregister_slave",
+        "Agents that said that they leave.",
+    ),
+    (
+        "messages_exited_executor",
+        "messages_exited_executor",
+        "Executors that ended, as agents say.",
+    ),
+    (
+        "valid_status_updates",
+        "valid_status_updates",
+        "Status updates of a task and a framework that are there.",
+    ),
+    (
+        "invalid_status_updates",
+        "invalid_status_updates",
+        "Other status updates.",
+    ),
     (
         "valid_status_update_acknowledgements",
         "valid_status_update_acknowledgements",
         "Acknowledgements of an update that was forwarded.",
     ),
-    ("invalid_status_update_acknowledgements", "invalid_status_update_acknowledgements", "Other acknowledgements."),
+    (
+        "invalid_status_update_acknowledgements",
+        "invalid_status_update_acknowledgements",
+        "Other acknowledgements.",
+    ),
     (
         "valid_framework_to_executor_messages",
         "valid_framework_to_executor_messages",
@@ -102,16 +226,48 @@ const COUNTERS: [(&str, &str, &str); COUNTED] = [
         "invalid_executor_to_framework_messages",
         "Messages of executors that were dropped.",
     ),
-    ("tasks_finished", "tasks_finished", "Tasks that ended in TASK_FINISHED."),
-    ("tasks_failed", "tasks_failed", "Tasks that ended in TASK_FAILED."),
-    ("tasks_killed", "tasks_killed", "Tasks that ended in TASK_KILLED."),
+    (
+        "tasks_finished",
+        "tasks_finished",
+        "Tasks that ended in TASK_FINISHED.",
+    ),
+    (
+        "tasks_failed",
+        "tasks_failed",
+        "Tasks that ended in TASK_FAILED.",
+    ),
+    (
+        "tasks_killed",
+        "tasks_killed",
+        "Tasks that ended in TASK_KILLED.",
+    ),
     ("tasks_lost", "tasks_lost", "Tasks that ended in TASK_LOST."),
-    ("tasks_error", "tasks_error", "Tasks that ended in TASK_ERROR."),
-    ("tasks_dropped", "tasks_dropped", "Tasks that ended in TASK_DROPPED."),
+    (
+        "tasks_error",
+        "tasks_error",
+        "Tasks that ended in TASK_ERROR.",
+    ),
+    (
+        "tasks_dropped",
+        "tasks_dropped",
+        "Tasks that ended in TASK_DROPPED.",
+    ),
     ("tasks_gone", "tasks_gone", "Tasks that ended in TASK_GONE."),
-    ("slave_registrations", "slave_registrations", "Agents admitted for the first time."),
-    ("slave_reregistrations", "slave_reregistrations", "Agents taken back."),
-    ("slave_removals", "slave_removals", "Registered agents that were removed."),
+    (
+        "slave_registrations",
+        "slave_registrations",
+        "Agents admitted for the first time.",
+    ),
+    (
+        "slave_reregistrations",
+        "slave_reregistrations",
+        "Agents taken back.",
+    ),
+    (
+        "slave_removals",
+        "slave_removals",
+        "Registered agents that were removed.",
+    ),
     (
         "slave_removals_unhealthy",
         "slave_removals/reason_unhealthy",
@@ -127,9 +283,21 @@ const COUNTERS: [(&str, &str, &str); COUNTED] = [
         "slave_removals/reason_registered",
         "Registered agents removed because another one came at their address.",
     ),
-    ("recovery_slave_removals", "recovery_slave_removals", "Agents that did not come back after this master's start."),
-    ("slave_unreachable_scheduled", "slave_unreachable_scheduled", "Agents about to be marked unreachable."),
-    ("slave_unreachable_completed", "slave_unreachable_completed", "Agents that were marked unreachable."),
+    (
+        "recovery_slave_removals",
+        "recovery_slave_removals",
+        "Agents that did not come back after this master's start.",
+    ),
+    (
+        "slave_unreachable_scheduled",
+        "slave_unreachable_scheduled",
+        "Agents about to be marked unreachable.",
+    ),
+    (
+        "slave_unreachable_completed",
+        "slave_unreachable_completed",
+        "Agents that were marked unreachable.",
+    ),
 ];
 
 /// How many counters there are.
@@ -142,19 +310,30 @@ fn counters(metrics: &Metrics, master: &Handle) {
             continue;
         };
         let counters = master.counters().clone();
-        metrics.read(format!("master/{name}"), help, move || counters.all().get(index).map(|(_, n)| whole(*n)));
+        metrics.read(format!("master/{name}"), help, move || {
+            counters.all().get(index).map(|(_, n)| whole(*n))
+        });
     }
     let counters = master.counters().clone();
     let help = "Runs of the allocator.";
-    metrics.read("allocator/mesos/allocation_runs", help, move || Some(whole(counters.allocation_runs.get())));
+    metrics.read("allocator/mesos/allocation_runs", help, move || {
+        Some(whole(counters.allocation_runs.get()))
+    });
     let counted = master.clone();
-    let publish = master.config().flags.get("publish_per_framework_metrics").is_none_or(|flag| flag != "false");
+    let publish = master
+        .config()
+        .flags
+        .get("publish_per_framework_metrics")
+        .is_none_or(|flag| flag != "false");
     metrics.provider(move |out| {
         for (name, n) in counted.counters().ends.all() {
             out.insert(format!("master/{name}"), whole(n));
         }
         if publish {
-            counted.counters().frameworks.write(&counted.snapshot(), out);
+            counted
+                .counters()
+                .frameworks
+                .write(&counted.snapshot(), out);
         }
     });
 }
@@ -169,11 +348,18 @@ fn roles(metrics: &Metrics, master: &Handle, newest: &Newest) {
     let (master, newest) = (master.clone(), newest.clone());
     metrics.provider(move |out| {
         let snapshot = master.snapshot();
-        let total = newest.get().cluster();
+        let total = newest.get().usage.total;
         for role in crate::roles::used(&snapshot, master.config()) {
-            for (name, amount) in role.consumed.iter().filter(|(name, _)| ["cpus", "mem", "disk"].contains(name)) {
+            for (name, amount) in role
+                .consumed
+                .iter()
+                .filter(|(name, _)| ["cpus", "mem", "disk"].contains(name))
+            {
                 out.insert(
-                    format!("allocator/mesos/quota/roles/{}/resources/{name}/consumed", role.name),
+                    format!(
+                        "allocator/mesos/quota/roles/{}/resources/{name}/consumed",
+                        role.name
+                    ),
                     amount,
                 );
             }
@@ -184,7 +370,10 @@ fn roles(metrics: &Metrics, master: &Handle, newest: &Newest) {
                 (total[index] > 0.0).then(|| amount / total[index])
             });
             let share = shares.fold(0.0, f64::max) / role.weight;
-            out.insert(format!("allocator/mesos/roles/{}/shares/dominant", role.name), share);
+            out.insert(
+                format!("allocator/mesos/roles/{}/shares/dominant", role.name),
+                share,
+            );
         }
     });
 }
@@ -195,7 +384,9 @@ pub(crate) fn declare(master: &Handle) {
     let newest = Newest::new(master.clone());
     for (name, help, value) in GAUGES {
         let newest = newest.clone();
-        metrics.read(format!("master/{name}"), help, move || Some(double(value(&newest.get()))));
+        metrics.read(format!("master/{name}"), help, move || {
+            Some(double(value(&newest.get())))
+        });
     }
     resources(metrics, &newest);
     counters(metrics, master);
@@ -208,53 +399,69 @@ fn resources(metrics: &Metrics, newest: &Newest) {
     for (index, name) in SCALARS.iter().enumerate() {
         let usage = |suffix: &str, help, value: fn(&Summary, usize) -> f64| {
             let newest = newest.clone();
-            metrics.read(format!("master/{name}_{suffix}"), help, move || Some(value(&newest.get(), index)));
+            metrics.read(format!("master/{name}_{suffix}"), help, move || {
+                Some(value(&newest.get(), index))
+            });
         };
-        usage("total", "How much registered agents have that cannot be revoked.", |sums, index| {
-            sums.usage.total[index]
-        });
-        usage("used", "How much of it tasks and executors hold.", |sums, index| sums.usage.used[index]);
-        usage("percent", "The part of it that is held, from 0 to 1.", |sums, index| sums.usage.part(index));
-        usage("revocable_total", "How much registered agents have that can be revoked.", |sums, index| {
-            sums.revocable.total[index]
-        });
-        usage("revocable_used", "How much of what can be revoked tasks and executors hold.", |sums, index| {
-            sums.revocable.used[index]
-        });
-        usage("revocable_percent", "The part of it that is held, from 0 to 1.", |sums, index| {
-            sums.revocable.part(index)
-        });
+        usage(
+            "total",
+            "How much registered agents have.",
+            |sums, index| sums.usage.total[index],
+        );
+        usage(
+            "used",
+            "How much of it tasks and executors hold.",
+            |sums, index| sums.usage.used[index],
+        );
+        usage(
+            "percent",
+            "The part of it that is held, from 0 to 1.",
+            |sums, index| sums.usage.part(index),
+        );
         if *name != "gpus" {
             let prefix = format!("allocator/mesos/resources/{name}");
             let (total, held) = (newest.clone(), newest.clone());
             let help = "How much registered agents have, as the allocator counts.";
             metrics.read(format!("{prefix}/total"), help, move || {
-                let sums = total.get();
-                Some(sums.usage.total[index] + sums.revocable.total[index])
+                Some(total.get().usage.total[index])
             });
             let help = "How much is in offers or held by tasks and executors.";
-            metrics.read(format!("{prefix}/offered_or_allocated"), help, move || Some(held.get().held[index]));
+            metrics.read(format!("{prefix}/offered_or_allocated"), help, move || {
+                Some(held.get().held[index])
+            });
         }
     }
 }
 
 fn process(metrics: &Metrics, master: &Handle) {
     let start = master.snapshot().identity.start_time;
-    metrics.read("master/uptime_secs", "Seconds since the master started.", move || {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some((now.as_secs_f64() - start).max(0.0))
-    });
+    metrics.read(
+        "master/uptime_secs",
+        "Seconds since the master started.",
+        move || {
+            let now = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            Some((now.as_secs_f64() - start).max(0.0))
+        },
+    );
     // A master without a state to serve does not get as far as this.
-    metrics.read("master/elected", "1 on the master that leads.", || Some(1.0));
+    metrics.read("master/elected", "1 on the master that leads.", || {
+        Some(1.0)
+    });
     let queue = master.clone();
     let help = "Commands that wait for the owner of the master's state.";
-    metrics.read("master/event_queue_dispatches", help, move || Some(double(queue.queued())));
+    metrics.read("master/event_queue_dispatches", help, move || {
+        Some(double(queue.queued()))
+    });
     if let RegistryPlace::File(path) = &master.config().registry {
         let counters = master.counters().clone();
         let help = "Changes of the registry that are not stored yet.";
         metrics.read("registrar/queued_operations", help, move || {
             let stored = counters.registry_stored.get();
-            Some(whole(counters.registry_changes.get().saturating_sub(stored)))
+            Some(whole(
+                counters.registry_changes.get().saturating_sub(stored),
+            ))
         });
         let path = path.clone();
         let help = "Size of the registry's file in bytes.";
@@ -270,12 +477,32 @@ type Host = (&'static str, &'static str, fn(&SystemStats) -> f64);
 
 #[expect(clippy::cast_precision_loss, reason = "doubles are the format")]
 const HOST: [Host; 6] = [
-    ("cpus_total", "Processors of the host.", |stats| stats.cpus_total as f64),
-    ("load_1min", "Load average of the host over 1 minute.", |stats| stats.avg_load_1min),
-    ("load_5min", "Load average of the host over 5 minutes.", |stats| stats.avg_load_5min),
-    ("load_15min", "Load average of the host over 15 minutes.", |stats| stats.avg_load_15min),
-    ("mem_free_bytes", "Free memory of the host in bytes.", |stats| stats.mem_free_bytes as f64),
-    ("mem_total_bytes", "Memory of the host in bytes.", |stats| stats.mem_total_bytes as f64),
+    ("cpus_total", "Processors of the host.", |stats| {
+        stats.cpus_total as f64
+    }),
+    (
+        "load_1min",
+        "Load average of the host over 1 minute.",
+        |stats| stats.avg_load_1min,
+    ),
+    (
+        "load_5min",
+        "Load average of the host over 5 minutes.",
+        |stats| stats.avg_load_5min,
+    ),
+    (
+        "load_15min",
+        "Load average of the host over 15 minutes.",
+        |stats| stats.avg_load_15min,
+    ),
+    (
+        "mem_free_bytes",
+        "Free memory of the host in bytes.",
+        |stats| stats.mem_free_bytes as f64,
+    ),
+    ("mem_total_bytes", "Memory of the host in bytes.", |stats| {
+        stats.mem_total_bytes as f64
+    }),
 ];
 
 /// How old the figures of the host may be, so that they are read once for the six metrics.

@@ -29,7 +29,11 @@ impl Usage {
 
     /// The part that is used, 0 of nothing.
     pub(crate) fn part(&self, index: usize) -> f64 {
-        if self.total[index] > 0.0 { self.used[index] / self.total[index] } else { 0.0 }
+        if self.total[index] > 0.0 {
+            self.used[index] / self.total[index]
+        } else {
+            0.0
+        }
     }
 }
 
@@ -51,7 +55,6 @@ pub(crate) struct Summary {
     pub(crate) tasks_killing: usize,
     pub(crate) tasks_unreachable: usize,
     pub(crate) usage: Usage,
-    pub(crate) revocable: Usage,
     /// In offers or used, in the order of [`SCALARS`].
     pub(crate) held: [f64; SCALARS.len()],
 }
@@ -68,8 +71,7 @@ impl Summary {
             sums.agents_connected += usize::from(agent.connected());
             sums.agents_active += usize::from(agent.active());
             let used = agent.used_total();
-            sums.usage.add(&agent.total.non_revocable(), &used.non_revocable());
-            sums.revocable.add(&agent.total.revocable(), &used.revocable());
+            sums.usage.add(&agent.total, &used);
             for (index, name) in SCALARS.iter().enumerate() {
                 for held in [&used, &agent.offered] {
                     sums.held[index] += held.scalar(name).map_or(0.0, Scalar::as_f64);
@@ -97,11 +99,6 @@ impl Summary {
         sums
     }
 
-    /// How much all agents have, revocable or not, in the order of [`SCALARS`].
-    pub(crate) fn cluster(&self) -> [f64; SCALARS.len()] {
-        std::array::from_fn(|index| self.usage.total[index] + self.revocable.total[index])
-    }
-
     fn count(&mut self, state: TaskState) {
         match state {
             TaskState::TaskStaging => self.tasks_staging += 1,
@@ -122,16 +119,22 @@ impl Summary {
     }
 }
 
+/// Sums, and the version of the state they are of.
+type Made = (u64, Arc<Summary>);
+
 /// The sums of the newest state.
 #[derive(Clone)]
 pub(crate) struct Newest {
     master: Handle,
-    made: Arc<Mutex<Option<(u64, Arc<Summary>)>>>,
+    made: Arc<Mutex<Option<Made>>>,
 }
 
 impl Newest {
     pub(crate) fn new(master: Handle) -> Self {
-        Self { master, made: Arc::default() }
+        Self {
+            master,
+            made: Arc::default(),
+        }
     }
 
     pub(crate) fn get(&self) -> Arc<Summary> {

@@ -139,7 +139,11 @@ impl Tallies {
 
     /// A LAUNCH, or a LAUNCH_GROUP when `group` is set.
     pub(crate) fn launch(&self, id: &FrameworkId, group: bool) {
-        let name = if group { "operations/launch_group" } else { "operations/launch" };
+        let name = if group {
+            "operations/launch_group"
+        } else {
+            "operations/launch"
+        };
         self.add(id, &["operations", name], 1);
     }
 
@@ -165,17 +169,31 @@ impl Tallies {
 
     /// The framework is not remembered any more.
     pub(crate) fn forget(&self, id: &FrameworkId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(id);
     }
 
     /// Every metric of every framework, also of those that ended and are remembered.
     pub(crate) fn write(&self, snapshot: &Snapshot, out: &mut BTreeMap<String, f64>) {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for framework in snapshot.frameworks.values().chain(snapshot.completed_frameworks.iter()) {
-            let prefix = format!("master/frameworks/{}/{}", encoded(framework.name()), framework.id);
+        for framework in snapshot
+            .frameworks
+            .values()
+            .chain(snapshot.completed_frameworks.iter())
+        {
+            let prefix = format!(
+                "master/frameworks/{}/{}",
+                encoded(framework.name()),
+                framework.id
+            );
             let tally = all.get(&framework.id);
             for name in COUNTED {
-                let count = tally.and_then(|tally| tally.get(name)).copied().unwrap_or_default();
+                let count = tally
+                    .and_then(|tally| tally.get(name))
+                    .copied()
+                    .unwrap_or_default();
                 #[expect(clippy::cast_precision_loss, reason = "doubles are the format")]
                 out.insert(format!("{prefix}/{name}"), count as f64);
             }
@@ -190,7 +208,10 @@ fn state(framework: &Framework, prefix: &str, out: &mut BTreeMap<String, f64>) {
     out.insert(format!("{prefix}/subscribed"), flag(framework.connected()));
     for role in framework.roles.iter() {
         let suppressed = framework.suppressed_roles.contains(role);
-        out.insert(format!("{prefix}/roles/{role}/suppressed"), flag(suppressed));
+        out.insert(
+            format!("{prefix}/roles/{role}/suppressed"),
+            flag(suppressed),
+        );
     }
     for state in [
         TaskState::TaskStaging,
@@ -199,10 +220,16 @@ fn state(framework: &Framework, prefix: &str, out: &mut BTreeMap<String, f64>) {
         TaskState::TaskKilling,
         TaskState::TaskUnreachable,
     ] {
-        let tasks = framework.tasks.values().chain(framework.unreachable_tasks.values());
+        let tasks = framework
+            .tasks
+            .values()
+            .chain(framework.unreachable_tasks.values());
         let count = tasks.filter(|task| task.state == state).count();
         let name = state.as_str_name().to_lowercase();
-        out.insert(format!("{prefix}/tasks/active/{name}"), crate::legacy::state::double(count));
+        out.insert(
+            format!("{prefix}/tasks/active/{name}"),
+            crate::legacy::state::double(count),
+        );
     }
 }
 

@@ -25,7 +25,10 @@ const ROLE_RESOURCES: [&str; 4] = ["cpus", "disk", "gpus", "mem"];
 
 /// Seconds since 1970 as the message has them.
 fn time(seconds: WallTime) -> TimeInfo {
-    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and times are centuries below that")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`as` saturates, and times are centuries below that"
+    )]
     let nanoseconds = (seconds * 1e9) as i64;
     TimeInfo { nanoseconds }
 }
@@ -33,13 +36,25 @@ fn time(seconds: WallTime) -> TimeInfo {
 /// Resources with `role` and `reservation` beside the newer form, as endpoints show them; without those
 /// reserved for roles that the viewer may not see.
 fn visible(resources: &Resources, viewer: &Viewer) -> Vec<Resource> {
-    let seen = resources.iter().filter(|resource| resource.reservation_role().is_none_or(|role| viewer.role(role)));
-    seen.map(|resource| resource.to_wire(Format::Endpoint)).collect()
+    let seen = resources.iter().filter(|resource| {
+        resource
+            .reservation_role()
+            .is_none_or(|role| viewer.role(role))
+    });
+    seen.map(|resource| resource.to_wire(Format::Endpoint))
+        .collect()
 }
 
-fn frameworks<'a>(snapshot: &'a Snapshot, viewer: &'a Viewer) -> impl Iterator<Item = &'a Framework> {
-    let all = snapshot.frameworks.values().chain(snapshot.completed_frameworks.iter());
-    all.map(AsRef::as_ref).filter(|framework: &&Framework| viewer.framework(framework))
+fn frameworks<'a>(
+    snapshot: &'a Snapshot,
+    viewer: &'a Viewer,
+) -> impl Iterator<Item = &'a Framework> {
+    let all = snapshot
+        .frameworks
+        .values()
+        .chain(snapshot.completed_frameworks.iter());
+    all.map(AsRef::as_ref)
+        .filter(|framework: &&Framework| viewer.framework(framework))
 }
 
 /// GET_TASKS: also those of completed frameworks.
@@ -47,11 +62,21 @@ pub(crate) fn tasks(snapshot: &Snapshot, viewer: &Viewer) -> GetTasks {
     let mut answer = GetTasks::default();
     for framework in frameworks(snapshot, viewer) {
         let seen = |task: &&std::sync::Arc<crate::state::Task>| viewer.task(task, &framework.info);
-        answer.tasks.extend(framework.tasks.values().filter(seen).map(|task| task.to_wire()));
+        answer.tasks.extend(
+            framework
+                .tasks
+                .values()
+                .filter(seen)
+                .map(|task| task.to_wire()),
+        );
         let unreachable = framework.unreachable_tasks.values().filter(seen);
-        answer.unreachable_tasks.extend(unreachable.map(|task| task.to_wire()));
+        answer
+            .unreachable_tasks
+            .extend(unreachable.map(|task| task.to_wire()));
         let completed = framework.completed_tasks.iter().filter(seen);
-        answer.completed_tasks.extend(completed.map(|task| task.to_wire()));
+        answer
+            .completed_tasks
+            .extend(completed.map(|task| task.to_wire()));
     }
     answer
 }
@@ -85,15 +110,26 @@ pub(crate) fn framework_event(framework: &Framework) -> get_frameworks::Framewor
     }
 }
 
-fn framework(framework: &Framework, snapshot: &Snapshot, viewer: &Viewer) -> get_frameworks::Framework {
-    let offers = framework.offers.iter().filter_map(|id| snapshot.offers.get(id));
+fn framework(
+    framework: &Framework,
+    snapshot: &Snapshot,
+    viewer: &Viewer,
+) -> get_frameworks::Framework {
+    let offers = framework
+        .offers
+        .iter()
+        .filter_map(|id| snapshot.offers.get(id));
     get_frameworks::Framework {
         unregistered_time: ended(framework).map(time),
         offers: offers.map(|offer| v1::Offer::clone(&offer.wire)).collect(),
         allocated_resources: visible(&framework.used, viewer),
         offered_resources: visible(&framework.offered, viewer),
         offer_constraints: Some(
-            framework.offer_constraints.as_deref().cloned().unwrap_or_default(),
+            framework
+                .offer_constraints
+                .as_deref()
+                .cloned()
+                .unwrap_or_default(),
         ),
         ..framework_event(framework)
     }
@@ -105,8 +141,12 @@ pub(crate) fn get_frameworks(snapshot: &Snapshot, viewer: &Viewer) -> GetFramewo
     let registered = snapshot.frameworks.values().filter(seen);
     let completed = snapshot.completed_frameworks.iter().filter(seen);
     GetFrameworks {
-        frameworks: registered.map(|one| framework(one, snapshot, viewer)).collect(),
-        completed_frameworks: completed.map(|one| framework(one, snapshot, viewer)).collect(),
+        frameworks: registered
+            .map(|one| framework(one, snapshot, viewer))
+            .collect(),
+        completed_frameworks: completed
+            .map(|one| framework(one, snapshot, viewer))
+            .collect(),
         ..Default::default()
     }
 }
@@ -134,8 +174,14 @@ pub(crate) fn agent(agent: &Agent, viewer: &Viewer) -> get_agents::Agent {
 pub(crate) fn agents(snapshot: &Snapshot, viewer: &Viewer) -> GetAgents {
     let recovered = snapshot.recovered_agents.values();
     GetAgents {
-        agents: snapshot.agents.values().map(|one| agent(one, viewer)).collect(),
-        recovered_agents: recovered.map(|agent| v1::AgentInfo::clone(&agent.info)).collect(),
+        agents: snapshot
+            .agents
+            .values()
+            .map(|one| agent(one, viewer))
+            .collect(),
+        recovered_agents: recovered
+            .map(|agent| v1::AgentInfo::clone(&agent.info))
+            .collect(),
     }
 }
 
@@ -151,32 +197,40 @@ pub(crate) fn state(snapshot: &Snapshot, viewer: &Viewer) -> GetState {
 
 /// GET_ROLES.
 pub(crate) fn get_roles(snapshot: &Snapshot, config: &MasterConfig, viewer: &Viewer) -> GetRoles {
-    let roles = roles::known(snapshot, config, viewer).into_iter().map(|role| {
-        let mut held = role.allocated.clone();
-        held.merge(&role.offered);
-        let scalars = held.iter().filter(|(name, _)| ROLE_RESOURCES.contains(name));
-        let resources = scalars.map(|(name, value)| Resource {
-            name: name.to_owned(),
-            r#type: v1::value::Type::Scalar.into(),
-            scalar: Some(v1::value::Scalar { value }),
-            ..Default::default()
+    let roles = roles::known(snapshot, config, viewer)
+        .into_iter()
+        .map(|role| {
+            let mut held = role.allocated.clone();
+            held.merge(&role.offered);
+            let scalars = held
+                .iter()
+                .filter(|(name, _)| ROLE_RESOURCES.contains(name));
+            let resources = scalars.map(|(name, value)| Resource {
+                name: name.to_owned(),
+                r#type: v1::value::Type::Scalar.into(),
+                scalar: Some(v1::value::Scalar { value }),
+                ..Default::default()
+            });
+            v1::Role {
+                name: role.name,
+                weight: role.weight,
+                frameworks: role.frameworks.iter().map(Into::into).collect(),
+                resources: resources.collect(),
+            }
         });
-        v1::Role {
-            name: role.name,
-            weight: role.weight,
-            frameworks: role.frameworks.iter().map(Into::into).collect(),
-            resources: resources.collect(),
-        }
-    });
-    GetRoles { roles: roles.collect() }
+    GetRoles {
+        roles: roles.collect(),
+    }
 }
 
 /// GET_WEIGHTS: nothing at all when there are none, as in Mesos.
 pub(crate) fn weights(config: &MasterConfig, viewer: &Viewer) -> Option<GetWeights> {
-    let weights = roles::weights(config, viewer).into_iter().map(|given| v1::WeightInfo {
-        role: Some(given.role),
-        weight: given.weight,
-    });
+    let weights = roles::weights(config, viewer)
+        .into_iter()
+        .map(|given| v1::WeightInfo {
+            role: Some(given.role),
+            weight: given.weight,
+        });
     let weight_infos: Vec<_> = weights.collect();
     (!weight_infos.is_empty()).then_some(GetWeights { weight_infos })
 }

@@ -84,65 +84,123 @@ async fn dispatch(
             if !request.authorize(Action::ViewFlags, Object::Any) {
                 return Err(Response::forbidden(""));
             }
-            let flags = read.master.config().flags.iter().map(|(name, value)| v1::Flag {
-                name: name.clone(),
-                value: Some(value.clone()),
+            let flags = read
+                .master
+                .config()
+                .flags
+                .iter()
+                .map(|(name, value)| v1::Flag {
+                    name: name.clone(),
+                    value: Some(value.clone()),
+                });
+            let get_flags = Some(response::GetFlags {
+                flags: flags.collect(),
             });
-            let get_flags = Some(response::GetFlags { flags: flags.collect() });
-            answer(Answer { get_flags, ..of(Kind::GetFlags) })
+            answer(Answer {
+                get_flags,
+                ..of(Kind::GetFlags)
+            })
         }
         Type::GetVersion => {
             let version_info = Version::current().to_v1();
             let get_version = Some(response::GetVersion { version_info });
-            answer(Answer { get_version, ..of(Kind::GetVersion) })
+            answer(Answer {
+                get_version,
+                ..of(Kind::GetVersion)
+            })
         }
         Type::GetMetrics => {
-            let get_metrics = Some(response::GetMetrics { metrics: read.master.metrics().to_v1() });
-            answer(Answer { get_metrics, ..of(Kind::GetMetrics) })
+            let get_metrics = Some(response::GetMetrics {
+                metrics: read.master.metrics().to_v1(),
+            });
+            answer(Answer {
+                get_metrics,
+                ..of(Kind::GetMetrics)
+            })
         }
         Type::GetLoggingLevel => {
             let level = read.master.log_level().get();
             let get_logging_level = Some(response::GetLoggingLevel { level });
-            answer(Answer { get_logging_level, ..of(Kind::GetLoggingLevel) })
+            answer(Answer {
+                get_logging_level,
+                ..of(Kind::GetLoggingLevel)
+            })
         }
-        Type::SetLoggingLevel => set_logging_level(read, request, &call.set_logging_level.unwrap_or_default()),
+        Type::SetLoggingLevel => {
+            set_logging_level(read, request, &call.set_logging_level.unwrap_or_default())
+        }
         Type::ListFiles => {
             let path = call.list_files.unwrap_or_default().path;
-            let found = read.files.list_v1(&path, request.principal.as_deref()).await;
+            let found = read
+                .files
+                .list_v1(&path, request.principal.as_deref())
+                .await;
             let file_infos = found.map_err(FilesError::into_response)?;
             let list_files = Some(response::ListFiles { file_infos });
-            answer(Answer { list_files, ..of(Kind::ListFiles) })
+            answer(Answer {
+                list_files,
+                ..of(Kind::ListFiles)
+            })
         }
         Type::ReadFile => {
             let wanted = call.read_file.unwrap_or_default();
             let principal = request.principal.as_deref();
-            let found = read.files.read_v1(&wanted.path, wanted.offset, wanted.length, principal).await;
+            let found = read
+                .files
+                .read_v1(&wanted.path, wanted.offset, wanted.length, principal)
+                .await;
             let (size, data) = found.map_err(FilesError::into_response)?;
-            let read_file = Some(response::ReadFile { size, data: data.to_vec() });
-            answer(Answer { read_file, ..of(Kind::ReadFile) })
+            let read_file = Some(response::ReadFile {
+                size,
+                data: data.to_vec(),
+            });
+            answer(Answer {
+                read_file,
+                ..of(Kind::ReadFile)
+            })
         }
-        Type::GetState => shared(read, request, encoding, "GET_STATE", |snapshot, viewer| Answer {
-            get_state: Some(answers::state(snapshot, viewer)),
-            ..of(Kind::GetState)
-        })
-        .await,
-        Type::GetAgents => shared(read, request, encoding, "GET_AGENTS", |snapshot, viewer| Answer {
-            get_agents: Some(answers::agents(snapshot, viewer)),
-            ..of(Kind::GetAgents)
-        })
-        .await,
-        Type::GetFrameworks => {
-            shared(read, request, encoding, "GET_FRAMEWORKS", |snapshot, viewer| Answer {
-                get_frameworks: Some(answers::get_frameworks(snapshot, viewer)),
-                ..of(Kind::GetFrameworks)
+        Type::GetState => {
+            shared(read, request, encoding, "GET_STATE", |snapshot, viewer| {
+                Answer {
+                    get_state: Some(answers::state(snapshot, viewer)),
+                    ..of(Kind::GetState)
+                }
             })
             .await
         }
-        Type::GetExecutors => {
-            shared(read, request, encoding, "GET_EXECUTORS", |snapshot, viewer| Answer {
-                get_executors: Some(answers::executors(snapshot, viewer)),
-                ..of(Kind::GetExecutors)
+        Type::GetAgents => {
+            shared(read, request, encoding, "GET_AGENTS", |snapshot, viewer| {
+                Answer {
+                    get_agents: Some(answers::agents(snapshot, viewer)),
+                    ..of(Kind::GetAgents)
+                }
             })
+            .await
+        }
+        Type::GetFrameworks => {
+            shared(
+                read,
+                request,
+                encoding,
+                "GET_FRAMEWORKS",
+                |snapshot, viewer| Answer {
+                    get_frameworks: Some(answers::get_frameworks(snapshot, viewer)),
+                    ..of(Kind::GetFrameworks)
+                },
+            )
+            .await
+        }
+        Type::GetExecutors => {
+            shared(
+                read,
+                request,
+                encoding,
+                "GET_EXECUTORS",
+                |snapshot, viewer| Answer {
+                    get_executors: Some(answers::executors(snapshot, viewer)),
+                    ..of(Kind::GetExecutors)
+                },
+            )
             .await
         }
         // Nobody can start an operation but a launch yet.
@@ -150,17 +208,27 @@ async fn dispatch(
             get_operations: Some(response::GetOperations::default()),
             ..of(Kind::GetOperations)
         }),
-        Type::GetTasks => shared(read, request, encoding, "GET_TASKS", |snapshot, viewer| Answer {
-            get_tasks: Some(answers::tasks(snapshot, viewer)),
-            ..of(Kind::GetTasks)
-        })
-        .await,
+        Type::GetTasks => {
+            shared(read, request, encoding, "GET_TASKS", |snapshot, viewer| {
+                Answer {
+                    get_tasks: Some(answers::tasks(snapshot, viewer)),
+                    ..of(Kind::GetTasks)
+                }
+            })
+            .await
+        }
         Type::GetRoles => {
             let master = read.master.clone();
-            shared(read, request, encoding, "GET_ROLES", move |snapshot, viewer| Answer {
-                get_roles: Some(answers::get_roles(snapshot, master.config(), viewer)),
-                ..of(Kind::GetRoles)
-            })
+            shared(
+                read,
+                request,
+                encoding,
+                "GET_ROLES",
+                move |snapshot, viewer| Answer {
+                    get_roles: Some(answers::get_roles(snapshot, master.config(), viewer)),
+                    ..of(Kind::GetRoles)
+                },
+            )
             .await
         }
         Type::GetMaster => answer(Answer {
@@ -184,7 +252,11 @@ async fn dispatch(
             get_maintenance_schedule: Some(response::GetMaintenanceSchedule::default()),
             ..of(Kind::GetMaintenanceSchedule)
         }),
-        Type::Subscribe => Ok(subscribe::subscribe(read.clone(), Viewer::of(request), encoding)),
+        Type::Subscribe => Ok(subscribe::subscribe(
+            read.clone(),
+            Viewer::of(request),
+            encoding,
+        )),
         Type::Teardown => {
             let id = call.teardown.unwrap_or_default().framework_id;
             Ok(end_framework(read, request, &id.value).await)
@@ -213,15 +285,20 @@ async fn dispatch(
 /// The refusal of a call that is not built; one about an agent that is not there is told that first.
 fn refuse(snapshot: &Snapshot, kind: Type, call: &Call) -> Response {
     let missing = |id: Option<&v1::AgentId>| {
-        id.filter(|id| !snapshot.agents.contains_key(id.value.as_str())).map(|id| id.value.clone())
+        id.filter(|id| !snapshot.agents.contains_key(id.value.as_str()))
+            .map(|id| id.value.clone())
     };
     let operated = [
         call.reserve_resources.as_ref().map(|call| &call.agent_id),
         call.unreserve_resources.as_ref().map(|call| &call.agent_id),
         call.create_volumes.as_ref().map(|call| &call.agent_id),
         call.destroy_volumes.as_ref().map(|call| &call.agent_id),
-        call.grow_volume.as_ref().and_then(|call| call.agent_id.as_ref()),
-        call.shrink_volume.as_ref().and_then(|call| call.agent_id.as_ref()),
+        call.grow_volume
+            .as_ref()
+            .and_then(|call| call.agent_id.as_ref()),
+        call.shrink_volume
+            .as_ref()
+            .and_then(|call| call.agent_id.as_ref()),
     ];
     match kind {
         Type::ReserveResources
@@ -237,7 +314,8 @@ fn refuse(snapshot: &Snapshot, kind: Type, call: &Call) -> Response {
         Type::MarkAgentGone => {
             let gone = call.mark_agent_gone.as_ref().map(|call| &call.agent_id);
             let known = |id: &str| {
-                snapshot.recovered_agents.contains_key(id) || snapshot.unreachable_agents.contains_key(id)
+                snapshot.recovered_agents.contains_key(id)
+                    || snapshot.unreachable_agents.contains_key(id)
             };
             match missing(gone) {
                 Some(id) if !known(&id) => {
@@ -271,7 +349,9 @@ fn set_logging_level(
             wanted.duration.nanoseconds
         )));
     };
-    read.master.log_level().set(wanted.level, Duration::from_nanos(nanos));
+    read.master
+        .log_level()
+        .set(wanted.level, Duration::from_nanos(nanos));
     Ok(Response::ok())
 }
 

@@ -75,7 +75,10 @@ impl Subscribers {
                 Some(crate::legacy::state::double(open.streams.len()))
             },
         );
-        Self { most: most.max(1), open }
+        Self {
+            most: most.max(1),
+            open,
+        }
     }
 
     /// Takes a place; when there are too many, the oldest stream is closed.
@@ -88,10 +91,17 @@ impl Subscribers {
         if open.streams.len() > self.most
             && let Some((_, oldest)) = open.streams.pop_front()
         {
-            tracing::warn!(most = self.most, "closed the oldest operator event stream to make place for a new one");
+            tracing::warn!(
+                most = self.most,
+                "closed the oldest operator event stream to make place for a new one"
+            );
             oldest.cancel();
         }
-        Place { number, closed, open: self.open.clone() }
+        Place {
+            number,
+            closed,
+            open: self.open.clone(),
+        }
     }
 }
 
@@ -115,7 +125,9 @@ pub(crate) fn subscribe(read: Arc<ReadSide>, viewer: Viewer, encoding: Encoding)
 
 fn frameworks(snapshot: &Snapshot) -> HashMap<FrameworkId, Arc<FrameworkInfo>> {
     let known = snapshot.frameworks.values();
-    known.map(|framework| (framework.id.clone(), framework.info.clone())).collect()
+    known
+        .map(|framework| (framework.id.clone(), framework.info.clone()))
+        .collect()
 }
 
 struct Stream {
@@ -145,14 +157,20 @@ impl Stream {
                 get_state: Some(answers::state(&snapshot, &viewer)),
                 heartbeat_interval_seconds: Some(HEARTBEAT.as_secs_f64()),
             };
-            let subscribed = Event { subscribed: Some(subscribed), ..of(Type::Subscribed) };
+            let subscribed = Event {
+                subscribed: Some(subscribed),
+                ..of(Type::Subscribed)
+            };
             RecordSender::frame(&mesos_wire::encode(encoding, &subscribed))
         });
         let Ok(first) = first.await else {
             tracing::error!("the state for an operator event stream could not be made");
             return;
         };
-        let mut sent = self.sender.try_send_framed(first).and_then(|()| self.send(&of(Type::Heartbeat)));
+        let mut sent = self
+            .sender
+            .try_send_framed(first)
+            .and_then(|()| self.send(&of(Type::Heartbeat)));
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         while sent.is_ok() {
             sent = tokio::select! {
@@ -180,11 +198,14 @@ impl Stream {
     }
 
     fn send(&self, event: &Event) -> Result<(), SendError> {
-        self.sender.try_send(&mesos_wire::encode(self.encoding, event))
+        self.sender
+            .try_send(&mesos_wire::encode(self.encoding, event))
     }
 
     fn may_see(&self, task: &Task) -> bool {
-        self.frameworks.get(&task.framework_id).is_some_and(|info| self.viewer.task(task, info))
+        self.frameworks
+            .get(&task.framework_id)
+            .is_some_and(|info| self.viewer.task(task, info))
     }
 
     fn change(&mut self, change: &Change) -> Result<(), SendError> {
@@ -193,10 +214,20 @@ impl Stream {
                 if !self.may_see(task) {
                     return Ok(());
                 }
-                let task_added = Some(event::TaskAdded { task: task.to_wire() });
-                Event { task_added, ..of(Type::TaskAdded) }
+                let task_added = Some(event::TaskAdded {
+                    task: task.to_wire(),
+                });
+                Event {
+                    task_added,
+                    ..of(Type::TaskAdded)
+                }
             }
-            Change::TaskUpdated { framework_id, status, state, task } => {
+            Change::TaskUpdated {
+                framework_id,
+                status,
+                state,
+                task,
+            } => {
                 if !self.may_see(task) {
                     return Ok(());
                 }
@@ -205,20 +236,30 @@ impl Stream {
                     status: (**status).clone(),
                     state: (*state).into(),
                 };
-                Event { task_updated: Some(task_updated), ..of(Type::TaskUpdated) }
+                Event {
+                    task_updated: Some(task_updated),
+                    ..of(Type::TaskUpdated)
+                }
             }
             Change::FrameworkAdded(framework) | Change::FrameworkUpdated(framework) => {
-                self.frameworks.insert(framework.id.clone(), framework.info.clone());
+                self.frameworks
+                    .insert(framework.id.clone(), framework.info.clone());
                 if !self.viewer.framework(framework) {
                     return Ok(());
                 }
                 let shown = answers::framework_event(framework);
                 if matches!(change, Change::FrameworkAdded(_)) {
                     let framework_added = Some(event::FrameworkAdded { framework: shown });
-                    Event { framework_added, ..of(Type::FrameworkAdded) }
+                    Event {
+                        framework_added,
+                        ..of(Type::FrameworkAdded)
+                    }
                 } else {
                     let framework_updated = Some(event::FrameworkUpdated { framework: shown });
-                    Event { framework_updated, ..of(Type::FrameworkUpdated) }
+                    Event {
+                        framework_updated,
+                        ..of(Type::FrameworkUpdated)
+                    }
                 }
             }
             Change::FrameworkRemoved(framework) => {
@@ -228,16 +269,27 @@ impl Stream {
                 }
                 let framework_info = (*framework.info).clone();
                 let framework_removed = Some(event::FrameworkRemoved { framework_info });
-                Event { framework_removed, ..of(Type::FrameworkRemoved) }
+                Event {
+                    framework_removed,
+                    ..of(Type::FrameworkRemoved)
+                }
             }
             Change::AgentAdded(agent) => {
                 let agent = answers::agent(agent, &self.viewer);
                 let agent_added = Some(event::AgentAdded { agent });
-                Event { agent_added, ..of(Type::AgentAdded) }
+                Event {
+                    agent_added,
+                    ..of(Type::AgentAdded)
+                }
             }
             Change::AgentRemoved(id) => {
-                let agent_removed = Some(event::AgentRemoved { agent_id: id.into() });
-                Event { agent_removed, ..of(Type::AgentRemoved) }
+                let agent_removed = Some(event::AgentRemoved {
+                    agent_id: id.into(),
+                });
+                Event {
+                    agent_removed,
+                    ..of(Type::AgentRemoved)
+                }
             }
         };
         self.send(&event)

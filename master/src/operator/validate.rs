@@ -44,9 +44,10 @@ pub(crate) fn validate(call: &Call) -> Result<Type, String> {
             Some(shrink) => ("agent_id", shrink.agent_id.is_some()),
             None => ("shrink_volume", false),
         },
-        Type::UpdateMaintenanceSchedule => {
-            ("update_maintenance_schedule", call.update_maintenance_schedule.is_some())
-        }
+        Type::UpdateMaintenanceSchedule => (
+            "update_maintenance_schedule",
+            call.update_maintenance_schedule.is_some(),
+        ),
         Type::StartMaintenance => ("start_maintenance", call.start_maintenance.is_some()),
         Type::StopMaintenance => ("stop_maintenance", call.stop_maintenance.is_some()),
         Type::DrainAgent => ("drain_agent", call.drain_agent.is_some()),
@@ -58,5 +59,9 @@ pub(crate) fn validate(call: &Call) -> Result<Type, String> {
         Type::Teardown => ("teardown", call.teardown.is_some()),
         Type::MarkAgentGone => ("mark_agent_gone", call.mark_agent_gone.is_some()),
     };
-    if given { Ok(kind) } else { Err(format!("Expecting '{name}' to be present")) }
+    if given {
+        Ok(kind)
+    } else {
+        Err(format!("Expecting '{name}' to be present"))
+    }
 }

@@ -10,12 +10,14 @@ use super::routes;
 use crate::{
     Handle, MasterConfig,
     core::tests::world::World,
+    counters::Counters,
     state::{Published, Snapshot},
 };
 
 mod authorization;
 mod cluster;
 mod exchange;
+mod metrics;
 mod shape;
 mod stream;
 
@@ -41,47 +43,79 @@ impl Answer {
     }
 
     fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().expect("headers are text"))
+        self.headers
+            .get(name)
+            .map(|value| value.to_str().expect("headers are text"))
     }
 }
 
 impl Master {
-    fn new(snapshot: Snapshot) -> Self {
-        Self::with(snapshot, MasterConfig::default(), Arc::new(AllowAll))
+    fn with(snapshot: Snapshot, config: MasterConfig, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self::counting(snapshot, config, authorizer, Arc::default())
     }
 
-    fn with(snapshot: Snapshot, config: MasterConfig, authorizer: Arc<dyn Authorizer>) -> Self {
+    fn counting(
+        snapshot: Snapshot,
+        config: MasterConfig,
+        authorizer: Arc<dyn Authorizer>,
+        counters: Arc<Counters>,
+    ) -> Self {
         let published = Arc::new(Published::new(snapshot));
         let (commands, _) = mpsc::channel(1);
         let handle = Handle::new(
             commands,
             published.clone(),
             Arc::new(config),
-            Arc::default(),
+            counters,
             authorizer.clone(),
             Metrics::new(),
             LogLevel::new(0, |_| {}),
         );
         let stop = CancellationToken::new();
-        let mut router = Router::new(handle.clone()).prefix("/master").authorizer(authorizer);
+        let mut router = Router::new(handle.clone())
+            .prefix("/master")
+            .authorizer(authorizer);
         routes(&mut router, &handle, stop.clone());
-        Self { published, service: router.finish(), handle, stop }
+        Self {
+            published,
+            service: router.finish(),
+            handle,
+            stop,
+        }
     }
 
     /// A master that shows what happened in a world.
     fn of(world: &mut World) -> Self {
-        Self::new(world.core.publish().0)
+        let snapshot = world.core.publish().0;
+        let counters = world.core.counters().clone();
+        Self::counting(
+            snapshot,
+            MasterConfig::default(),
+            Arc::new(AllowAll),
+            counters,
+        )
     }
 
     async fn answer(&self, request: http::Request<String>) -> Answer {
         let request = request.map(http_body_util::Full::<Bytes>::from);
-        let (head, body) = self.service.call(request, ([127, 0, 0, 1], 9).into()).await.into_parts();
-        let body = http_body_util::BodyExt::collect(body).await.expect("the body comes whole");
-        Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() }
+        let (head, body) = self
+            .service
+            .call(request, ([127, 0, 0, 1], 9).into())
+            .await
+            .into_parts();
+        let body = http_body_util::BodyExt::collect(body)
+            .await
+            .expect("the body comes whole");
+        Answer {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.to_bytes(),
+        }
     }
 
     async fn get(&self, path: &str) -> Answer {
@@ -91,10 +125,12 @@ impl Master {
 
     async fn post(&self, path: &str, body: &str) -> Answer {
         let request = http::Request::post(path).header("content-type", "application/json");
-        self.answer(request.body(body.to_owned()).expect("a request")).await
+        self.answer(request.body(body.to_owned()).expect("a request"))
+            .await
     }
 
     async fn call(&self, kind: &str) -> Answer {
-        self.post("/api/v1", &format!(r#"{{"type":"{kind}"}}"#)).await
+        self.post("/api/v1", &format!(r#"{{"type":"{kind}"}}"#))
+            .await
     }
 }

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use mesos_types::{FrameworkCapabilities, validate_id, validate_role};
 use mesos_wire::v1::{FrameworkInfo, scheduler::OfferConstraints};
+use prost::Message as _;
 
-use super::{Invalid, Validity, require};
+use super::{FRAMEWORK_BYTES, Invalid, Validity, require};
 use crate::{config::MasterConfig, constraints::Constraints};
 
 /// Most roles of one framework.
@@ -25,6 +26,10 @@ pub fn roles(info: &FrameworkInfo) -> BTreeSet<String> {
 
 /// Checks an info by itself.
 pub fn validate(info: &FrameworkInfo, config: &MasterConfig) -> Validity {
+    let size = info.encoded_len();
+    require(size <= FRAMEWORK_BYTES, || {
+        format!("'FrameworkInfo' has {size} bytes, at most {FRAMEWORK_BYTES} are taken")
+    })?;
     validate_roles(info, config)?;
     require(config.root_submissions || info.user != "root", || {
         "User 'root' is not allowed to run frameworks without --root_submissions set".to_owned()

@@ -26,6 +26,13 @@ impl Invalid {
     }
 }
 
+/// Largest FrameworkInfo, in bytes of protobuf: it goes to agents with each of the framework's tasks.
+pub const FRAMEWORK_BYTES: usize = 512 << 10;
+/// Largest task, and largest message between a framework and its executor, in bytes of protobuf. With the
+/// FrameworkInfo it must fit into one message of the control stream, of which an agent takes 64 MiB and a master
+/// 16 MiB.
+pub const TASK_BYTES: usize = 16 << 20;
+
 /// A check's outcome.
 pub type Validity = Result<(), Invalid>;
 

@@ -5,8 +5,10 @@ use mesos_wire::v1::{
     executor_info,
 };
 
+use prost::Message as _;
+
 use super::{
-    Invalid, Validity, container, health, require,
+    Invalid, TASK_BYTES, Validity, container, health, require,
     resources::{self, Described, validate_resources},
 };
 use crate::state::{Agent, Framework};
@@ -43,6 +45,12 @@ pub struct Needs {
 /// The first rule that it breaks.
 pub fn validate(task: &TaskInfo, ground: Ground<'_>) -> Result<Needs, Invalid> {
     validate_id(task.task_id.as_str()).map_err(|error| Invalid(error.to_string()))?;
+    let size = task.encoded_len();
+    require(size <= TASK_BYTES, || {
+        format!(
+            "The task has {size} bytes, at most {TASK_BYTES} are taken; fetch large data by URI"
+        )
+    })?;
     validate_unique(task, ground.framework)?;
     validate_agent(task, ground.agent)?;
     validate_times(task)?;

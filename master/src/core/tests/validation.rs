@@ -109,6 +109,10 @@ fn ids_agents_and_times() {
             "ID must not be greater than 255 characters",
         ),
         (
+            json!({"data": "AAAA".repeat(6 << 20)}),
+            "at most 16777216 are taken",
+        ),
+        (
             json!({"agent_id": {"value": "other"}}),
             "Task uses invalid agent other while agent M-S0 is expected",
         ),

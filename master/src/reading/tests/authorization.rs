@@ -17,7 +17,11 @@ impl Authorizer for Without {
 
 /// What an endpoint or a call answers.
 async fn answer(master: &Master, place: &str) -> String {
-    let answer = if place.starts_with('/') { master.get(place).await } else { master.call(place).await };
+    let answer = if place.starts_with('/') {
+        master.get(place).await
+    } else {
+        master.call(place).await
+    };
     assert_eq!(answer.status, 200, "{place}");
     answer.text().to_owned()
 }
@@ -31,7 +35,12 @@ async fn the_authorizer_is_asked_for_each_kind_of_thing() {
     for (action, hidden) in [
         (
             Action::ViewTask,
-            &[("/state", task), ("/tasks", task), ("GET_TASKS", v1_task), ("GET_STATE", v1_task)][..],
+            &[
+                ("/state", task),
+                ("/tasks", task),
+                ("GET_TASKS", v1_task),
+                ("GET_STATE", v1_task),
+            ][..],
         ),
         (
             Action::ViewFramework,
@@ -44,8 +53,14 @@ async fn the_authorizer_is_asked_for_each_kind_of_thing() {
                 ("GET_TASKS", v1_task),
             ],
         ),
-        (Action::ViewExecutor, &[("/state", executor), ("GET_EXECUTORS", executor)]),
-        (Action::ViewRole, &[("/roles", r#""weight""#), ("GET_ROLES", r#""weight""#)]),
+        (
+            Action::ViewExecutor,
+            &[("/state", executor), ("GET_EXECUTORS", executor)],
+        ),
+        (
+            Action::ViewRole,
+            &[("/roles", r#""weight""#), ("GET_ROLES", r#""weight""#)],
+        ),
         (Action::ViewFlags, &[("/state", r#""flags":{"#)]),
     ] {
         let mut world = cluster();
@@ -57,8 +72,14 @@ async fn the_authorizer_is_asked_for_each_kind_of_thing() {
         let all = Master::with(snapshot.clone(), config(), Arc::new(mesos_http::AllowAll));
         let some = Master::with(snapshot, config(), Arc::new(Without(action)));
         for (place, what) in hidden {
-            assert!(answer(&all, place).await.contains(what), "{what} of {place} is shown to who may see it");
-            assert!(!answer(&some, place).await.contains(what), "{what} of {place} needs {action:?}");
+            assert!(
+                answer(&all, place).await.contains(what),
+                "{what} of {place} is shown to who may see it"
+            );
+            assert!(
+                !answer(&some, place).await.contains(what),
+                "{what} of {place} needs {action:?}"
+            );
         }
     }
 }
@@ -70,17 +91,43 @@ async fn refused_calls_are_forbidden() {
     let id = snapshot.frameworks.keys().next().unwrap().to_string();
     for (action, answer) in [
         (Action::ViewFlags, "GET_FLAGS"),
-        (Action::SetLogLevel, r#"SET_LOGGING_LEVEL","set_logging_level":{"level":1,"duration":{"nanoseconds":1}},"x":""#),
+        (
+            Action::SetLogLevel,
+            r#"SET_LOGGING_LEVEL","set_logging_level":{"level":1,"duration":{"nanoseconds":1}},"x":""#,
+        ),
     ] {
-        let master = Master::with(snapshot.clone(), MasterConfig::default(), Arc::new(Without(action)));
+        let master = Master::with(
+            snapshot.clone(),
+            MasterConfig::default(),
+            Arc::new(Without(action)),
+        );
         assert_eq!(master.call(answer).await.status, 403, "{answer}");
     }
-    let master = Master::with(snapshot, MasterConfig::default(), Arc::new(Without(Action::TeardownFramework)));
+    let master = Master::with(
+        snapshot,
+        MasterConfig::default(),
+        Arc::new(Without(Action::TeardownFramework)),
+    );
     let call = format!(r#"{{"type":"TEARDOWN","teardown":{{"framework_id":{{"value":"{id}"}}}}}}"#);
     assert_eq!(master.post("/api/v1", &call).await.status, 403);
-    assert_eq!(master.post("/teardown", &format!("frameworkId={id}")).await.status, 403);
-    let master = Master::with(world.core.state().clone(), MasterConfig::default(), Arc::new(Without(Action::GetEndpoint)));
-    for path in ["/metrics/snapshot", "/registrar(1)/registry", "/files/debug", "/logging/toggle"] {
+    assert_eq!(
+        master
+            .post("/teardown", &format!("frameworkId={id}"))
+            .await
+            .status,
+        403
+    );
+    let master = Master::with(
+        world.core.state().clone(),
+        MasterConfig::default(),
+        Arc::new(Without(Action::GetEndpoint)),
+    );
+    for path in [
+        "/metrics/snapshot",
+        "/registrar(1)/registry",
+        "/files/debug",
+        "/logging/toggle",
+    ] {
         assert_eq!(master.get(path).await.status, 403, "{path}");
     }
 }

@@ -41,12 +41,18 @@ fn hello(world: &mut World, session: u64, id: Option<&str>) -> FakeAgent {
     let mut info: mesos_wire::v1::AgentInfo = json(&info);
     info.id = id.map(Into::into);
     let hello = Hello {
-        protocol: Some(VersionRange { lowest: 1, highest: 1 }),
+        protocol: Some(VersionRange {
+            lowest: 1,
+            highest: 1,
+        }),
         agent_id: id.map(Into::into),
         process_epoch: "epoch".to_owned(),
         agent: Some(info),
         version: "1.11.0".to_owned(),
-        capabilities: CAPABILITIES.iter().map(|name| json(&format!(r#"{{"type":"{name}"}}"#))).collect(),
+        capabilities: CAPABILITIES
+            .iter()
+            .map(|name| json(&format!(r#"{{"type":"{name}"}}"#)))
+            .collect(),
         ..Hello::default()
     };
     world.event(Event::Hello(Box::new(AgentHello {
@@ -57,7 +63,11 @@ fn hello(world: &mut World, session: u64, id: Option<&str>) -> FakeAgent {
     })));
     let agents = &world.core.state().agents;
     FakeAgent {
-        id: agents.keys().next().expect("the agent is admitted").to_string(),
+        id: agents
+            .keys()
+            .next()
+            .expect("the agent is admitted")
+            .to_string(),
         session,
         epoch: "epoch".to_owned(),
         port: 5052,
@@ -75,7 +85,14 @@ fn task(id: &str, agent: &FakeAgent, more: &str) -> String {
 }
 
 /// Sends an update the way executors do, with the container.
-fn update(world: &mut World, agent: &FakeAgent, client: &Client, id: &str, state: TaskState, more: &str) {
+fn update(
+    world: &mut World,
+    agent: &FakeAgent,
+    client: &Client,
+    id: &str,
+    state: TaskState,
+    more: &str,
+) {
     let mut status: TaskStatus = json(&format!(
         r#"{{"task_id":{{"value":"{id}"}},"state":"{}","source":"SOURCE_EXECUTOR","agent_id":{{"value":"{}"}},
             "executor_id":{{"value":"{id}"}},"timestamp":1700000001.25,"uuid":"BwcHBwcHBwcHBwcHBwcHBw==",{more}
@@ -124,13 +141,27 @@ pub(super) fn cluster() -> World {
     let offer = world.offer(&client);
     world.accept(&client, &[&offer], &tasks.join(","), 0.0);
     for (id, states) in [
-        ("long", &[TaskState::TaskStarting, TaskState::TaskRunning][..]),
+        (
+            "long",
+            &[TaskState::TaskStarting, TaskState::TaskRunning][..],
+        ),
         ("pa", &[TaskState::TaskStarting, TaskState::TaskRunning]),
-        ("done", &[TaskState::TaskStarting, TaskState::TaskRunning, TaskState::TaskFinished]),
+        (
+            "done",
+            &[
+                TaskState::TaskStarting,
+                TaskState::TaskRunning,
+                TaskState::TaskFinished,
+            ],
+        ),
         ("fails", &[TaskState::TaskRunning, TaskState::TaskFailed]),
     ] {
         for state in states {
-            let healthy = if id == "fails" { r#""healthy":false,"# } else { "" };
+            let healthy = if id == "fails" {
+                r#""healthy":false,"#
+            } else {
+                ""
+            };
             update(&mut world, &agent, &client, id, *state, healthy);
         }
     }
@@ -148,7 +179,12 @@ pub(super) fn ids(world: &World) -> Vec<String> {
     let state = world.core.state();
     let all = state.frameworks.keys().cloned();
     let mut ids: Vec<String> = all
-        .chain(state.completed_frameworks.iter().map(|framework| framework.id.clone()))
+        .chain(
+            state
+                .completed_frameworks
+                .iter()
+                .map(|framework| framework.id.clone()),
+        )
         .map(|id| id.to_string())
         .collect();
     ids.sort();

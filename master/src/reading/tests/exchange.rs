@@ -8,24 +8,57 @@ use crate::MasterConfig;
 async fn every_path_answers_with_and_without_the_prefix() {
     let master = Master::of(&mut cluster());
     for path in [
-        "/state", "/state.json", "/state-summary", "/slaves", "/frameworks", "/tasks", "/roles", "/flags", "/health",
-        "/weights", "/quota", "/maintenance/schedule", "/maintenance/status",
+        "/state",
+        "/state.json",
+        "/state-summary",
+        "/slaves",
+        "/frameworks",
+        "/tasks",
+        "/roles",
+        "/flags",
+        "/health",
+        "/weights",
+        "/quota",
+        "/maintenance/schedule",
+        "/maintenance/status",
     ] {
-        let (bare, prefixed) = (master.get(path).await, master.get(&format!("/master{path}")).await);
+        let (bare, prefixed) = (
+            master.get(path).await,
+            master.get(&format!("/master{path}")).await,
+        );
         assert_eq!((bare.status, &bare.body), (200, &prefixed.body), "{path}");
-        assert_eq!(bare.header("content-type"), prefixed.header("content-type"), "{path}");
+        assert_eq!(
+            bare.header("content-type"),
+            prefixed.header("content-type"),
+            "{path}"
+        );
     }
     for path in [
-        "/version", "/metrics/snapshot", "/system/stats.json", "/__processes__", "/logging/toggle", "/files/debug",
-        "/files/debug.json", "/registrar(1)/registry",
+        "/version",
+        "/metrics/snapshot",
+        "/system/stats.json",
+        "/__processes__",
+        "/logging/toggle",
+        "/files/debug",
+        "/files/debug.json",
+        "/registrar(1)/registry",
     ] {
         assert_eq!(master.get(path).await.status, 200, "{path}");
     }
-    for path in ["/", "/nosuch", "/redirect/state", "/master/metrics/snapshot", "/tasks.json"] {
+    for path in [
+        "/",
+        "/nosuch",
+        "/redirect/state",
+        "/master/metrics/snapshot",
+        "/tasks.json",
+    ] {
         assert_eq!(master.get(path).await.status, 404, "{path}");
     }
     let redirect = master.get("/master/redirect").await;
-    assert_eq!((redirect.status, redirect.header("location")), (307, Some("//:5050")));
+    assert_eq!(
+        (redirect.status, redirect.header("location")),
+        (307, Some("//:5050"))
+    );
 }
 
 #[tokio::test]
@@ -33,7 +66,11 @@ async fn operator_calls_reach_every_path_beneath_theirs() {
     let master = Master::of(&mut cluster());
     for path in ["/api/v1", "/api/v1/", "/api/v1/operator", "/master/api/v1"] {
         let answer = master.post(path, r#"{"type":"GET_HEALTH"}"#).await;
-        assert_eq!(answer.text(), r#"{"type":"GET_HEALTH","get_health":{"healthy":true}}"#, "{path}");
+        assert_eq!(
+            answer.text(),
+            r#"{"type":"GET_HEALTH","get_health":{"healthy":true}}"#,
+            "{path}"
+        );
     }
 }
 
@@ -50,7 +87,9 @@ async fn a_jsonp_name_wraps_the_body() {
 async fn a_long_body_is_zipped_for_those_who_take_it() {
     let master = Master::of(&mut cluster());
     let plain = master.get("/state").await;
-    let request = Request::get("/state").header("accept-encoding", "gzip").body(String::new());
+    let request = Request::get("/state")
+        .header("accept-encoding", "gzip")
+        .body(String::new());
     let zipped = master.answer(request.unwrap()).await;
     assert_eq!(zipped.header("content-encoding"), Some("gzip"));
     assert!(zipped.body.len() < plain.body.len() / 2 && zipped.body.starts_with(&[0x1f, 0x8b]));
@@ -62,9 +101,16 @@ async fn any_method_reads() {
     let master = Master::of(&mut cluster());
     let length = master.get("/state").await.body.len().to_string();
     for method in [Method::HEAD, Method::OPTIONS, Method::POST, Method::DELETE] {
-        let request = Request::builder().method(method.clone()).uri("/state").body(String::new());
+        let request = Request::builder()
+            .method(method.clone())
+            .uri("/state")
+            .body(String::new());
         let answer = master.answer(request.unwrap()).await;
-        assert_eq!((answer.status, answer.header("content-length")), (200, Some(length.as_str())), "{method}");
+        assert_eq!(
+            (answer.status, answer.header("content-length")),
+            (200, Some(length.as_str())),
+            "{method}"
+        );
     }
 }
 
@@ -72,7 +118,10 @@ async fn any_method_reads() {
 async fn one_body_serves_all_who_ask_for_the_same_state() {
     let mut world = cluster();
     let master = Master::of(&mut world);
-    let hits = master.handle.metrics().counter("master/http_cache_hits", "");
+    let hits = master
+        .handle
+        .metrics()
+        .counter("master/http_cache_hits", "");
     let first = master.get("/state").await.body;
     let second = master.get("/master/state").await.body;
     assert_eq!((first.as_ptr(), hits.get()), (second.as_ptr(), 1));
@@ -90,14 +139,35 @@ async fn one_framework_or_agent_can_be_asked_for() {
     let mut world = cluster();
     let ids = ids(&world);
     let master = Master::of(&mut world);
-    let one = master.get(&format!("/frameworks?framework_id={}", ids[0])).await.json();
-    assert_eq!((one["frameworks"].as_array().unwrap().len(), &one["frameworks"][0]["id"]), (1, &ids[0].as_str().into()));
+    let one = master
+        .get(&format!("/frameworks?framework_id={}", ids[0]))
+        .await
+        .json();
+    assert_eq!(
+        (
+            one["frameworks"].as_array().unwrap().len(),
+            &one["frameworks"][0]["id"]
+        ),
+        (1, &ids[0].as_str().into())
+    );
     assert_eq!(one["completed_frameworks"], serde_json::json!([]));
-    let gone = master.get(&format!("/frameworks?framework_id={}", ids[2])).await.json();
+    let gone = master
+        .get(&format!("/frameworks?framework_id={}", ids[2]))
+        .await
+        .json();
     assert_eq!(gone["completed_frameworks"][0]["id"], ids[2].as_str());
-    assert_eq!(master.get("/slaves?slave_id=x").await.text(), r#"{"slaves":[],"recovered_slaves":[]}"#);
-    let agent = master.get("/slaves").await.json()["slaves"][0]["id"].as_str().unwrap().to_owned();
-    let one = master.get(&format!("/slaves?slave_id={agent}")).await.json();
+    assert_eq!(
+        master.get("/slaves?slave_id=x").await.text(),
+        r#"{"slaves":[],"recovered_slaves":[]}"#
+    );
+    let agent = master.get("/slaves").await.json()["slaves"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let one = master
+        .get(&format!("/slaves?slave_id={agent}"))
+        .await
+        .json();
     assert_eq!(one["slaves"][0]["id"], agent.as_str());
 }
 
@@ -106,15 +176,26 @@ async fn weights_of_the_flag_are_shown() {
     let mut world = cluster();
     let snapshot = world.core.publish().0;
     let weight = mesos_allocator::Weight::from_f64(2.5).unwrap();
-    let config = MasterConfig { weights: [("dev".to_owned(), weight)].into(), ..MasterConfig::default() };
+    let config = MasterConfig {
+        weights: [("dev".to_owned(), weight)].into(),
+        ..MasterConfig::default()
+    };
     let master = Master::with(snapshot, config, std::sync::Arc::new(mesos_http::AllowAll));
-    assert_eq!(master.get("/weights").await.text(), r#"[{"role":"dev","weight":2.5}]"#);
+    assert_eq!(
+        master.get("/weights").await.text(),
+        r#"[{"role":"dev","weight":2.5}]"#
+    );
     assert_eq!(
         master.call("GET_WEIGHTS").await.text(),
         r#"{"type":"GET_WEIGHTS","get_weights":{"weight_infos":[{"weight":2.5,"role":"dev"}]}}"#
     );
     let roles = master.get("/roles").await.json();
-    let names: Vec<_> = roles["roles"].as_array().unwrap().iter().map(|role| role["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = roles["roles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|role| role["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["*", "dev"]);
     assert_eq!(roles["roles"][1]["weight"], 2.5);
 }
@@ -122,18 +203,33 @@ async fn weights_of_the_flag_are_shown() {
 #[tokio::test]
 async fn what_is_not_built_says_so_and_names_itself() {
     let master = Master::of(&mut cluster());
-    let agent = master.get("/slaves").await.json()["slaves"][0]["id"].as_str().unwrap().to_owned();
+    let agent = master.get("/slaves").await.json()["slaves"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let id = format!(r#"{{"agent_id":{{"value":"{agent}"}}"#);
     for (kind, field, body) in [
         ("UPDATE_WEIGHTS", "update_weights", "{}".to_owned()),
-        ("UPDATE_MAINTENANCE_SCHEDULE", "update_maintenance_schedule", r#"{"schedule":{}}"#.to_owned()),
+        (
+            "UPDATE_MAINTENANCE_SCHEDULE",
+            "update_maintenance_schedule",
+            r#"{"schedule":{}}"#.to_owned(),
+        ),
         ("START_MAINTENANCE", "start_maintenance", "{}".to_owned()),
         ("STOP_MAINTENANCE", "stop_maintenance", "{}".to_owned()),
         ("UPDATE_QUOTA", "update_quota", "{}".to_owned()),
-        ("SET_QUOTA", "set_quota", r#"{"quota_request":{}}"#.to_owned()),
+        (
+            "SET_QUOTA",
+            "set_quota",
+            r#"{"quota_request":{}}"#.to_owned(),
+        ),
         ("REMOVE_QUOTA", "remove_quota", r#"{"role":"r"}"#.to_owned()),
         ("RESERVE_RESOURCES", "reserve_resources", format!("{id}}}")),
-        ("UNRESERVE_RESOURCES", "unreserve_resources", format!("{id}}}")),
+        (
+            "UNRESERVE_RESOURCES",
+            "unreserve_resources",
+            format!("{id}}}"),
+        ),
         ("CREATE_VOLUMES", "create_volumes", format!("{id}}}")),
         ("DESTROY_VOLUMES", "destroy_volumes", format!("{id}}}")),
         ("DRAIN_AGENT", "drain_agent", format!("{id}}}")),
@@ -141,28 +237,62 @@ async fn what_is_not_built_says_so_and_names_itself() {
         ("REACTIVATE_AGENT", "reactivate_agent", format!("{id}}}")),
         ("MARK_AGENT_GONE", "mark_agent_gone", format!("{id}}}")),
     ] {
-        let missing = master.post("/api/v1", &format!(r#"{{"type":"{kind}"}}"#)).await;
+        let missing = master
+            .post("/api/v1", &format!(r#"{{"type":"{kind}"}}"#))
+            .await;
         assert_eq!(
             (missing.status, missing.text()),
-            (400, format!("Failed to validate master::Call: Expecting '{field}' to be present").as_str())
+            (
+                400,
+                format!("Failed to validate master::Call: Expecting '{field}' to be present")
+                    .as_str()
+            )
         );
-        let answer = master.post("/api/v1", &format!(r#"{{"type":"{kind}","{field}":{body}}}"#)).await;
+        let answer = master
+            .post(
+                "/api/v1",
+                &format!(r#"{{"type":"{kind}","{field}":{body}}}"#),
+            )
+            .await;
         let expected = format!("{kind} is not built yet; the request changed nothing");
         assert_eq!((answer.status, answer.text()), (501, expected.as_str()));
     }
     for (method, path) in [
-        ("PUT", "/weights"), ("POST", "/quota"), ("DELETE", "/quota/dev"), ("POST", "/maintenance/schedule"),
-        ("POST", "/machine/down"), ("POST", "/machine/up"),
+        ("PUT", "/weights"),
+        ("POST", "/quota"),
+        ("DELETE", "/quota/dev"),
+        ("POST", "/maintenance/schedule"),
+        ("POST", "/machine/down"),
+        ("POST", "/machine/up"),
     ] {
-        let body = if path == "/quota" { r#"{"role":"dev","guarantee":[]}"# } else { "" };
-        let request = Request::builder().method(method).uri(path).body(body.to_owned());
+        let body = if path == "/quota" {
+            r#"{"role":"dev","guarantee":[]}"#
+        } else {
+            ""
+        };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(body.to_owned());
         let answer = master.answer(request.unwrap()).await;
         assert_eq!(answer.status, 501, "{method} {path}: {}", answer.text());
-        assert!(answer.text().contains("is not built yet"), "{method} {path}: {}", answer.text());
+        assert!(
+            answer.text().contains("is not built yet"),
+            "{method} {path}: {}",
+            answer.text()
+        );
     }
     let form = format!("slaveId={agent}&resources=[]&volumes=[]");
-    for path in ["/reserve", "/unreserve", "/create-volumes", "/destroy-volumes"] {
+    for path in [
+        "/reserve",
+        "/unreserve",
+        "/create-volumes",
+        "/destroy-volumes",
+    ] {
         assert_eq!(master.post(path, &form).await.status, 501, "{path}");
-        assert_eq!(master.post(path, "").await.text(), "Missing 'slaveId' query parameter in the request body");
+        assert_eq!(
+            master.post(path, "").await.text(),
+            "Missing 'slaveId' query parameter in the request body"
+        );
     }
 }

@@ -22,11 +22,17 @@ const MAPS: [&str; 12] = [
 ];
 
 /// Lists whose elements are of the same kind, whatever became of them.
-const SAME: [(&str, &str); 2] = [("completed_tasks", "tasks"), ("completed_frameworks", "frameworks")];
+const SAME: [(&str, &str); 2] = [
+    ("completed_tasks", "tasks"),
+    ("completed_frameworks", "frameworks"),
+];
 
 /// The body of a recorded answer.
 fn recorded(bytes: &[u8]) -> Value {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a head and a body");
+    let head = bytes
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head and a body");
     serde_json::from_slice(&bytes[head + 4..]).expect("the recorded body is JSON")
 }
 
@@ -53,7 +59,9 @@ fn kind(value: &Value) -> &'static str {
 
 fn walk(value: &Value, path: &str, shape: &mut Shape) {
     match value {
-        Value::Array(items) => items.iter().for_each(|item| walk(item, &format!("{path}[]"), shape)),
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| walk(item, &format!("{path}[]"), shape)),
         Value::Object(fields) => {
             let node = shape.entry(path.to_owned()).or_default();
             node.objects += 1;
@@ -66,7 +74,10 @@ fn walk(value: &Value, path: &str, shape: &mut Shape) {
                 if value.is_object() && MAPS.contains(&name.as_str()) {
                     continue;
                 }
-                let name = SAME.iter().find(|(from, _)| from == name).map_or(name.as_str(), |(_, to)| to);
+                let name = SAME
+                    .iter()
+                    .find(|(from, _)| from == name)
+                    .map_or(name.as_str(), |(_, to)| to);
                 walk(value, &format!("{path}.{name}"), shape);
             }
         }
@@ -136,8 +147,10 @@ const COMMAND: [&str; 5] = [
 ];
 
 /// The v1 `AgentInfo` has no `checkpoint`; Mesos writes its internal message there.
-const CHECKPOINT: [&str; 2] =
-    [".get_agents.agents[].agent_info.checkpoint", ".get_state.get_agents.agents[].agent_info.checkpoint"];
+const CHECKPOINT: [&str; 2] = [
+    ".get_agents.agents[].agent_info.checkpoint",
+    ".get_state.get_agents.agents[].agent_info.checkpoint",
+];
 
 /// A commit and a tag are known to some builds only.
 const BUILD: [&str; 4] = [
@@ -153,10 +166,19 @@ async fn older_endpoints_look_as_recorded() {
     let seen = describe(&world);
     let master = Master::of(&mut world);
     let cases = [
-        ("/state", vec![golden!("state.res"), golden!("frameworks-offered.res")]),
+        (
+            "/state",
+            vec![golden!("state.res"), golden!("frameworks-offered.res")],
+        ),
         ("/state-summary", vec![golden!("state-summary.res")]),
-        ("/slaves", vec![golden!("slaves.res"), golden!("slaves-back.res")]),
-        ("/frameworks", vec![golden!("frameworks.res"), golden!("frameworks-offered.res")]),
+        (
+            "/slaves",
+            vec![golden!("slaves.res"), golden!("slaves-back.res")],
+        ),
+        (
+            "/frameworks",
+            vec![golden!("frameworks.res"), golden!("frameworks-offered.res")],
+        ),
         ("/tasks", vec![golden!("tasks.res")]),
         ("/roles", vec![golden!("roles.res")]),
     ];
@@ -165,8 +187,16 @@ async fn older_endpoints_look_as_recorded() {
         let mut aside = COMMAND.to_vec();
         aside.extend(BUILD);
         // Of the two recordings put together, only one is a whole state.
-        aside.extend([".version", ".unregistered_frameworks", ".roles[].quota.limit.cpus"]);
-        assert_eq!(differences(&recorded, &ours, &aside), Vec::<String>::new(), "{path}\n{seen}{ours:#}");
+        aside.extend([
+            ".version",
+            ".unregistered_frameworks",
+            ".roles[].quota.limit.cpus",
+        ]);
+        assert_eq!(
+            differences(&recorded, &ours, &aside),
+            Vec::<String>::new(),
+            "{path}\n{seen}{ours:#}"
+        );
     }
 }
 
@@ -187,15 +217,25 @@ async fn operator_answers_look_as_recorded() {
         ("GET_OPERATIONS", golden!("get_operations.res")),
         ("GET_QUOTA", golden!("get_quota.res")),
         ("GET_WEIGHTS", golden!("get_weights.res")),
-        ("GET_MAINTENANCE_STATUS", golden!("get_maintenance_status.res")),
-        ("GET_MAINTENANCE_SCHEDULE", golden!("get_maintenance_schedule.res")),
+        (
+            "GET_MAINTENANCE_STATUS",
+            golden!("get_maintenance_status.res"),
+        ),
+        (
+            "GET_MAINTENANCE_SCHEDULE",
+            golden!("get_maintenance_schedule.res"),
+        ),
     ];
     for (kind, recorded) in cases {
         let ours = master.call(kind).await.json();
         let mut aside = COMMAND.to_vec();
         aside.extend(CHECKPOINT);
         aside.extend(BUILD);
-        assert_eq!(differences(&[recorded], &ours, &aside), Vec::<String>::new(), "{kind} {ours:#}");
+        assert_eq!(
+            differences(&[recorded], &ours, &aside),
+            Vec::<String>::new(),
+            "{kind} {ours:#}"
+        );
     }
 }
 
@@ -209,8 +249,14 @@ async fn answers_about_nothing_are_those_of_mesos_to_the_byte() {
         ("GET_OPERATIONS", golden!("get_operations.res")),
         ("GET_QUOTA", golden!("get_quota.res")),
         ("GET_WEIGHTS", golden!("get_weights.res")),
-        ("GET_MAINTENANCE_STATUS", golden!("get_maintenance_status.res")),
-        ("GET_MAINTENANCE_SCHEDULE", golden!("get_maintenance_schedule.res")),
+        (
+            "GET_MAINTENANCE_STATUS",
+            golden!("get_maintenance_status.res"),
+        ),
+        (
+            "GET_MAINTENANCE_SCHEDULE",
+            golden!("get_maintenance_schedule.res"),
+        ),
     ] {
         assert_eq!(master.call(kind).await.json(), recorded, "{kind}");
     }
@@ -220,17 +266,55 @@ async fn answers_about_nothing_are_those_of_mesos_to_the_byte() {
 async fn the_order_of_names_is_that_of_mesos() {
     let mut world = cluster();
     let master = Master::of(&mut world);
-    let recorded = String::from_utf8_lossy(include_bytes!("../../../tests/golden/state.res")).into_owned();
+    let recorded =
+        String::from_utf8_lossy(include_bytes!("../../../tests/golden/state.res")).into_owned();
     let ours = master.get("/state").await.text().to_owned();
     for (begin, names) in [
-        ("\"slaves\":[{", &["\"id\"", "\"hostname\"", "\"attributes\"", "\"pid\"", "\"used_resources\"", "\"active\"", "\"capabilities\""][..]),
-        ("\"frameworks\":[{", &["\"id\"", "\"name\"", "\"webui_url\"", "\"recovered\"", "\"user\"", "\"roles\"", "\"tasks\"", "\"executors\"", "\"offer_constraints\""]),
-        ("\"tasks\":[{", &["\"id\"", "\"executor_id\"", "\"slave_id\"", "\"state\"", "\"resources\"", "\"role\"", "\"statuses\""]),
+        (
+            "\"slaves\":[{",
+            &[
+                "\"id\"",
+                "\"hostname\"",
+                "\"attributes\"",
+                "\"pid\"",
+                "\"used_resources\"",
+                "\"active\"",
+                "\"capabilities\"",
+            ][..],
+        ),
+        (
+            "\"frameworks\":[{",
+            &[
+                "\"id\"",
+                "\"name\"",
+                "\"webui_url\"",
+                "\"recovered\"",
+                "\"user\"",
+                "\"roles\"",
+                "\"tasks\"",
+                "\"executors\"",
+                "\"offer_constraints\"",
+            ],
+        ),
+        (
+            "\"tasks\":[{",
+            &[
+                "\"id\"",
+                "\"executor_id\"",
+                "\"slave_id\"",
+                "\"state\"",
+                "\"resources\"",
+                "\"role\"",
+                "\"statuses\"",
+            ],
+        ),
     ] {
         for text in [&recorded, &ours] {
             let mut at = text.find(begin).expect("the object is there");
             for name in names {
-                at += text[at..].find(name).unwrap_or_else(|| panic!("{name} follows in {begin}"));
+                at += text[at..]
+                    .find(name)
+                    .unwrap_or_else(|| panic!("{name} follows in {begin}"));
             }
         }
     }
@@ -244,13 +328,21 @@ async fn what_tells_tasks_apart_is_there() {
     let framework = &state["frameworks"][0];
     let by_id = |list: &Value, id: &str| {
         let list = list.as_array().expect("a list of tasks").clone();
-        list.into_iter().find(|task| task["id"] == id).unwrap_or_else(|| panic!("task {id}: {state:#}"))
+        list.into_iter()
+            .find(|task| task["id"] == id)
+            .unwrap_or_else(|| panic!("task {id}: {state:#}"))
     };
     let long = by_id(&framework["tasks"], "long");
-    assert_eq!((&long["executor_id"], &long["state"]), (&Value::from(""), &Value::from("TASK_RUNNING")));
+    assert_eq!(
+        (&long["executor_id"], &long["state"]),
+        (&Value::from(""), &Value::from("TASK_RUNNING"))
+    );
     assert_eq!(by_id(&framework["tasks"], "pa")["executor_id"], "pod");
     let fails = by_id(&framework["completed_tasks"], "fails");
-    assert_eq!((&fails["state"], &fails["statuses"][1]["healthy"]), (&Value::from("TASK_FAILED"), &Value::from(false)));
+    assert_eq!(
+        (&fails["state"], &fails["statuses"][1]["healthy"]),
+        (&Value::from("TASK_FAILED"), &Value::from(false))
+    );
     assert_eq!(fails["health_check"]["interval_seconds"], 0.5);
     assert_eq!(framework["used_resources"]["cpus"], 0.3);
     assert_eq!(state["slaves"][0]["attributes"]["num"], 3.0);
@@ -262,6 +354,9 @@ async fn what_tells_tasks_apart_is_there() {
     assert_ne!(state["completed_frameworks"][0]["unregistered_time"], 0.0);
     let summary = master.get("/state-summary").await.json();
     let agent = &summary["slaves"][0];
-    assert_eq!((&agent["TASK_RUNNING"], &agent["TASK_FAILED"]), (&Value::from(2), &Value::from(1)));
+    assert_eq!(
+        (&agent["TASK_RUNNING"], &agent["TASK_FAILED"]),
+        (&Value::from(2), &Value::from(1))
+    );
     assert_eq!(agent["framework_ids"], serde_json::json!([framework["id"]]));
 }

@@ -9,16 +9,29 @@ use crate::{MasterConfig, core::tests::world::World};
 
 const SUBSCRIBE: &str = r#"{"type":"SUBSCRIBE"}"#;
 
-async fn subscribe(master: &Master) -> impl BodyExt<Data = Bytes, Error: std::fmt::Debug> + Unpin + use<> {
+async fn subscribe(
+    master: &Master,
+) -> impl BodyExt<Data = Bytes, Error: std::fmt::Debug> + Unpin + use<> {
     let request = http::Request::post("/api/v1").header("content-type", "application/json");
     let request = request.body(Full::<Bytes>::from(SUBSCRIBE)).unwrap();
-    let response = master.service.call(request, ([127, 0, 0, 1], 9).into()).await;
-    assert_eq!((response.status().as_u16(), response.headers()["content-type"].to_str().unwrap()), (200, "application/json"));
+    let response = master
+        .service
+        .call(request, ([127, 0, 0, 1], 9).into())
+        .await;
+    assert_eq!(
+        (
+            response.status().as_u16(),
+            response.headers()["content-type"].to_str().unwrap()
+        ),
+        (200, "application/json")
+    );
     response.into_body()
 }
 
 /// The next event, or nothing when the stream has ended. One record is one frame.
-async fn next<B: BodyExt<Data = Bytes, Error: std::fmt::Debug> + Unpin>(body: &mut B) -> Option<Value> {
+async fn next<B: BodyExt<Data = Bytes, Error: std::fmt::Debug> + Unpin>(
+    body: &mut B,
+) -> Option<Value> {
     let frame = body.frame().await?.unwrap().into_data().unwrap();
     let text = std::str::from_utf8(&frame).unwrap();
     let (length, record) = text.split_once('\n').unwrap();
@@ -60,7 +73,12 @@ async fn the_state_comes_first_then_a_heartbeat_then_every_change() {
         let event = next(&mut body).await.unwrap();
         seen.push(event["type"].as_str().unwrap().to_owned());
         let name = event["type"].as_str().unwrap().to_lowercase();
-        let inside: Vec<&str> = event[&name].as_object().unwrap().keys().map(String::as_str).collect();
+        let inside: Vec<&str> = event[&name]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
         let expected: &[&str] = match name.as_str() {
             "framework_added" => &["framework"],
             "agent_added" => &["agent"],
@@ -73,7 +91,14 @@ async fn the_state_comes_first_then_a_heartbeat_then_every_change() {
     }
     assert_eq!(
         seen,
-        ["FRAMEWORK_ADDED", "AGENT_ADDED", "TASK_ADDED", "TASK_UPDATED", "TASK_UPDATED", "FRAMEWORK_REMOVED"]
+        [
+            "FRAMEWORK_ADDED",
+            "AGENT_ADDED",
+            "TASK_ADDED",
+            "TASK_UPDATED",
+            "TASK_UPDATED",
+            "FRAMEWORK_REMOVED"
+        ]
     );
     // Then nothing but heartbeats, each 15 seconds.
     let before = tokio::time::Instant::now();
@@ -107,9 +132,16 @@ async fn events_look_as_recorded() {
         if ["AGENT_ADDED", "SUBSCRIBED"].contains(&kind) {
             continue;
         }
-        let like = recorded.iter().find(|like| like["type"] == kind).unwrap_or_else(|| panic!("{kind} was recorded"));
+        let like = recorded
+            .iter()
+            .find(|like| like["type"] == kind)
+            .unwrap_or_else(|| panic!("{kind} was recorded"));
         let names = |event: &Value| {
-            let inside = event.get(kind.to_lowercase()).and_then(Value::as_object).cloned().unwrap_or_default();
+            let inside = event
+                .get(kind.to_lowercase())
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default();
             let mut names: Vec<String> = inside.keys().cloned().collect();
             if let Some(framework) = inside.get("framework").and_then(Value::as_object) {
                 names.extend(framework.keys().cloned());
@@ -124,9 +156,13 @@ async fn events_look_as_recorded() {
 async fn a_new_subscriber_displaces_the_oldest() {
     let mut world = cluster();
     let snapshot = world.core.publish().0;
-    let config = MasterConfig { max_operator_event_stream_subscribers: 2, ..MasterConfig::default() };
+    let config = MasterConfig {
+        max_operator_event_stream_subscribers: 2,
+        ..MasterConfig::default()
+    };
     let master = Master::with(snapshot, config, std::sync::Arc::new(mesos_http::AllowAll));
-    let subscribers = || master.handle.metrics().snapshot()["master/operator_event_stream_subscribers"];
+    let subscribers =
+        || master.handle.metrics().snapshot()["master/operator_event_stream_subscribers"];
     let (mut first, mut second) = (subscribe(&master).await, subscribe(&master).await);
     assert_eq!(subscribers(), 2.0);
     let mut third = subscribe(&master).await;
@@ -155,7 +191,7 @@ async fn a_subscriber_that_misses_changes_is_cut() {
     for _ in 0..40_000 {
         let client = world.subscribe(r#""failover_timeout":0"#);
         world.call(&client, r#""type":"TEARDOWN""#);
-        if world.core.state().version % 16 == 0 {
+        if world.core.state().version.is_multiple_of(16) {
             world.events.clear();
         }
         publish(&mut world, &master);
