@@ -1,7 +1,7 @@
 //! One cgroup: a directory whose files are the kernel's knobs. v1 and v2 alike.
 //!
 //! The files are written directly: a write costs the kernel's few microseconds and nothing
-//! more (`examples/cgroup_bench.rs` has the figures beside those of cgroups-rs).
+//! more (`cgroup_bench` beside this folder's sources measures it against cgroups-rs).
 
 use std::{
     fs::{self, File, OpenOptions},

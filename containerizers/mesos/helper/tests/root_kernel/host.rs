@@ -26,7 +26,9 @@ use mesos_wire::v1;
 pub const FULL: &str = "cgroups/cpu,cgroups/mem,namespaces/pid,filesystem/linux,disk/du";
 
 pub struct Host {
-    dir: tempfile::TempDir,
+    path: PathBuf,
+    _dir: tempfile::TempDir,
+    /// Carries the name of the folder for temporary files, as all that a run of tests makes.
     root: String,
     isolation: String,
     posix_launcher: bool,
@@ -53,14 +55,36 @@ impl Fetcher for FakeFetcher {
     }
 }
 
+/// Name of the folder for temporary files.
+pub fn mark() -> String {
+    let name = std::env::temp_dir();
+    name.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
 impl Host {
+    /// The same corner, seen from another process: that of an agent which shall be killed.
+    pub fn shared(dir: &str, root: &str) -> Self {
+        let mut host = Self::new(FULL);
+        (host.path, host.root) = (dir.into(), root.to_owned());
+        host
+    }
+
+    /// What `shared` needs.
+    pub fn share(&self) -> (&Path, &str) {
+        (&self.path, &self.root)
+    }
+
     pub fn new(isolation: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::SeqCst);
         let dir = tempfile::tempdir().unwrap();
         Self {
-            root: format!("mesos-kernel-test-{}-{count}", std::process::id()),
-            dir,
+            root: format!("{}-kernel-{}-{count}", mark(), std::process::id()),
+            path: dir.path().to_owned(),
+            _dir: dir,
             isolation: isolation.to_owned(),
             posix_launcher: false,
             fetcher: Arc::default(),
@@ -93,7 +117,7 @@ impl Host {
         let mut isolators = mesos_isolator_registry::build(&settings).unwrap();
         isolators.extend(self.extra.iter().cloned());
         MesosContainerizer::new(MesosSettings {
-            runtime_dir: self.dir.path().join("run"),
+            runtime_dir: self.path.join("run"),
             helper: PathBuf::from(env!("CARGO_BIN_EXE_mesos-containerizer")),
             launcher: if self.posix_launcher {
                 Launcher::posix()
@@ -111,7 +135,7 @@ impl Host {
     /// A command task with 1 cpu, 64 MiB and a sandbox of its own.
     pub fn shell(&self, line: &str) -> ContainerConfig {
         let id = ContainerId::random();
-        let sandbox = self.dir.path().join("sandboxes").join(id.value());
+        let sandbox = self.path.join("sandboxes").join(id.value());
         std::fs::create_dir_all(&sandbox).unwrap();
         ContainerConfig {
             identity: Identity {
@@ -181,8 +205,8 @@ impl Host {
             let cwd = std::fs::read_link(entry.path().join("cwd"));
             let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let arguments = String::from_utf8_lossy(&arguments).into_owned();
-            let ours = self.dir.path().to_str().unwrap();
-            if cwd.is_ok_and(|cwd| cwd.starts_with(self.dir.path())) || arguments.contains(ours) {
+            let ours = self.path.to_str().unwrap();
+            if cwd.is_ok_and(|cwd| cwd.starts_with(&self.path)) || arguments.contains(ours) {
                 left.push(format!("process {}: {arguments}", entry.path().display()));
             }
         }
@@ -190,10 +214,10 @@ impl Host {
         left.extend(
             mounts
                 .lines()
-                .filter(|line| line.contains(self.dir.path().to_str().unwrap()))
+                .filter(|line| line.contains(self.path.to_str().unwrap()))
                 .map(str::to_owned),
         );
-        if let Ok(entries) = std::fs::read_dir(self.dir.path().join("run/containers")) {
+        if let Ok(entries) = std::fs::read_dir(self.path.join("run/containers")) {
             left.extend(
                 entries
                     .flatten()

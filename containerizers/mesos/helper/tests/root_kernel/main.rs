@@ -7,8 +7,10 @@
     reason = "helpers of tests, which clippy.toml does not see as such"
 )]
 
+mod crash;
 mod destroy;
 mod end;
+mod guest;
 mod host;
 mod isolation;
 mod launch;
