@@ -62,6 +62,16 @@ fn main() -> ExitCode {
 
 async fn run(config: mesos_master::MasterConfig, level: mesos_http::logging::LogLevel) -> Exit {
     let stop = CancellationToken::new();
+    // Before anybody can know that we are here, or the first signal would simply kill us.
+    let signals = signal(SignalKind::terminate())
+        .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
+    let (mut terminate, mut interrupt) = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            fail("cannot listen for signals", &error, Exit::Start);
+            return Exit::Start;
+        }
+    };
     let running = match mesos_master::start(config, level, stop.clone()).await {
         Ok(running) => running,
         Err(error) => {
@@ -73,7 +83,12 @@ async fn run(config: mesos_master::MasterConfig, level: mesos_http::logging::Log
     eprintln!("listening on {}", running.address);
     let told = stop.clone();
     tokio::spawn(async move {
-        stop_signal().await;
+        // SIGTERM and SIGINT end the master in order; tasks run on.
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
         told.cancel();
     });
     match running.wait().await {
@@ -83,22 +98,6 @@ async fn run(config: mesos_master::MasterConfig, level: mesos_http::logging::Log
             Exit::Broken
         }
     }
-}
-
-/// SIGTERM and SIGINT end the master in order; tasks run on.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        tracing::error!("cannot listen for signals; only SIGKILL will stop this master");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("told to stop");
 }
 
 /// Prints an error with its causes.

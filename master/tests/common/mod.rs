@@ -211,12 +211,29 @@ impl Client {
     }
 
     pub async fn acknowledge(&self, event: &Value) {
+        self.acknowledging(event).await;
+    }
+
+    /// The acknowledgement of an update, to be waited for beside other things.
+    pub fn acknowledging(&self, event: &Value) -> impl Future<Output = ()> + Send + 'static {
         let status = &event["update"]["status"];
-        self.accepted(&format!(
-            r#""type":"ACKNOWLEDGE","acknowledge":{{"agent_id":{},"task_id":{},"uuid":{}}}"#,
-            status["agent_id"], status["task_id"], status["uuid"]
-        ))
-        .await;
+        let call = format!(
+            r#"{{"framework_id":{{"value":"{}"}},"type":"ACKNOWLEDGE","acknowledge":{{"agent_id":{},"task_id":{},"uuid":{}}}}}"#,
+            self.id, status["agent_id"], status["task_id"], status["uuid"]
+        );
+        let request = self
+            .http
+            .post(&self.url)
+            .header("Content-Type", "application/json")
+            .header("Mesos-Stream-Id", &self.stream_id)
+            .body(call);
+        async move {
+            let response = timeout(PATIENCE, request.send())
+                .await
+                .expect("an answer")
+                .expect("a response");
+            assert_eq!(response.status(), 202);
+        }
     }
 }
 
@@ -245,7 +262,15 @@ impl Agent {
         Self::open(master, "", None).await
     }
 
+    pub async fn register_at(master: &TestMaster, port: i32) -> Self {
+        Self::open_at(master, "", None, port).await
+    }
+
     pub async fn open(master: &TestMaster, id: &str, snapshot: Option<Snapshot>) -> Self {
+        Self::open_at(master, id, snapshot, 5251).await
+    }
+
+    async fn open_at(master: &TestMaster, id: &str, snapshot: Option<Snapshot>, port: i32) -> Self {
         let mut info: v1::AgentInfo = decode(
             Encoding::Json,
             br#"{"hostname":"localhost","port":5251,
@@ -260,6 +285,7 @@ impl Agent {
         .unwrap();
         let agent_id = (!id.is_empty()).then(|| v1::AgentId::from(id));
         info.id.clone_from(&agent_id);
+        info.port = Some(port);
         let hello = Hello {
             protocol: Some(VersionRange {
                 lowest: 1,
