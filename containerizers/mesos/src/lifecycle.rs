@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::future::select_all;
 use mesos_containerizer_api::{ContainerConfig, ContainerError, Limitation, Running};
 use mesos_isolator_api::update_all;
-use mesos_isolator_linux::{PidFd, wait::Readable};
+use mesos_isolator_linux::wait::Readable;
 use tokio::sync::oneshot;
 
 use crate::{
@@ -66,23 +66,19 @@ pub(crate) async fn watch(shared: &Arc<Shared>, container: &Arc<Container>) {
 }
 
 async fn first_process_ends(container: &Container) {
-    let Some((pid, fd)) = container.first() else {
+    let Some((_, fd)) = container.first() else {
         return;
     };
     if fd.has_ended() {
         return;
     }
-    // A descriptor of its own, because the reactor owns what it watches. The process has not been
-    // reaped by us, so the pid is still its.
-    let end = PidFd::open(pid).and_then(Readable::new);
-    match end {
+    match Readable::new(fd) {
         Ok(end) if end.readable().await.is_ok() => {}
+        // The runtime is shutting down.
         Ok(_) => std::future::pending().await,
         Err(error) => {
-            if !fd.has_ended() {
-                tracing::error!(container_id = %container.id, %error, "the end of a container cannot be watched");
-                std::future::pending::<()>().await;
-            }
+            tracing::error!(container_id = %container.id, %error, "the end of a container cannot be watched");
+            std::future::pending::<()>().await;
         }
     }
 }

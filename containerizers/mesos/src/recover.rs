@@ -16,6 +16,10 @@ pub(crate) async fn recover(
     shared: &Arc<Shared>,
     known: &[ContainerConfig],
 ) -> Result<(), ContainerError> {
+    if let Err(error) = shared.server.warm_up() {
+        let helper = shared.settings.helper.display();
+        tracing::error!(%error, %helper, "no container can be launched until the helper starts");
+    }
     let present = shared
         .runtime_dir
         .list()

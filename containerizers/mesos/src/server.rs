@@ -53,6 +53,15 @@ impl Server {
         self.process().as_ref().map(|process| process.child.id())
     }
 
+    /// Starts the helper ahead of the first container.
+    pub(crate) fn warm_up(&self) -> io::Result<()> {
+        let mut process = self.process();
+        if process.is_none() {
+            *process = Some(Process::start(&self.helper)?);
+        }
+        Ok(())
+    }
+
     /// Hands over a launch: the path of its description, and the helper's end of a socket.
     pub(crate) async fn ask(&self, launch_info: &Path, theirs: UnixStream) -> Result<(), String> {
         let cannot = |error: io::Error| format!("cannot use {}: {error}", self.helper.display());

@@ -113,6 +113,17 @@ pub fn become_subreaper() -> io::Result<()> {
     nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
 }
 
+/// Raises the number of files this process may have open as far as it may by itself; what it is
+/// then. An agent has about eight open for each container.
+pub fn raise_open_files() -> io::Result<u64> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
+}
+
 /// Sets the name of this thread that `ps` shows; the kernel keeps the first 15 bytes.
 pub fn set_name(name: &str) -> io::Result<()> {
     let name = std::ffi::CString::new(name)?;
@@ -162,6 +173,18 @@ mod tests {
         };
         assert!(earlier_boot.open().unwrap().is_none());
         assert!("".parse::<ProcessKey>().is_err());
+    }
+
+    #[test]
+    fn open_files_are_raised_to_what_is_allowed() {
+        let raised = raise_open_files().unwrap();
+        assert_eq!(raise_open_files().unwrap(), raised);
+        let limits = fs::read_to_string("/proc/self/limits").unwrap();
+        let line = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"))
+            .unwrap();
+        assert_eq!(line.matches(&raised.to_string()).count(), 2, "{line}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::{
 mod sealed {
     pub trait OwnsItsDescriptor {}
     impl OwnsItsDescriptor for super::PidFd {}
+    impl OwnsItsDescriptor for std::sync::Arc<super::PidFd> {}
     impl OwnsItsDescriptor for super::Events {}
     impl OwnsItsDescriptor for super::Changes {}
 }
@@ -24,8 +25,8 @@ impl<T: AsRawFd + sealed::OwnsItsDescriptor> Readable<T> {
     /// Registers `inner`. Must be called within a runtime that drives I/O.
     pub fn new(inner: T) -> io::Result<Self> {
         // SAFETY: the trait is sealed, and its types own one descriptor each that they open when
-        // they are made, close when they are dropped, and never exchange; none gives out `&mut` to
-        // it. `inner` lives as long as the registration, since both are in the same AsyncFd.
+        // they are made, close when they (or the last of their shared owners) are dropped, and never
+        // exchange; none gives out `&mut` to it. `inner` lives as long as the registration, since both are in the same AsyncFd.
         let fd = unsafe { AsyncFd::register_with_interest(inner, Interest::READABLE) };
         fd.map(Self).map_err(Into::into)
     }

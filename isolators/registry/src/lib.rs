@@ -54,6 +54,16 @@ pub enum RegistryError {
         /// Which it is part of.
         whole: &'static str,
     },
+    /// The agent is not privileged enough.
+    #[error(
+        "isolator `{name}` of --isolation needs the capability {capability}; run the agent as root with it"
+    )]
+    Capability {
+        /// Its own name.
+        name: &'static str,
+        /// Which the agent lacks.
+        capability: caps::Capability,
+    },
     /// The host lacks what it needs.
     #[error("isolator `{name}` of --isolation cannot work on this host")]
     Host {
@@ -123,12 +133,33 @@ pub fn build(settings: &IsolationSettings) -> Result<Vec<Arc<dyn Isolator>>, Reg
     resolve(&settings.isolation)?
         .into_iter()
         .map(|entry| {
+            check_capabilities(entry, |capability| {
+                // When the kernel does not say, the launch will.
+                caps::has_cap(None, caps::CapSet::Effective, capability).unwrap_or(true)
+            })?;
             (entry.build)(settings).map_err(|source| RegistryError::Host {
                 name: entry.name,
                 source,
             })
         })
         .collect()
+}
+
+fn check_capabilities(
+    entry: &Entry,
+    has: impl Fn(caps::Capability) -> bool,
+) -> Result<(), RegistryError> {
+    let missing = entry
+        .needs
+        .iter()
+        .copied()
+        .find(|capability| !has(*capability));
+    missing.map_or(Ok(()), |capability| {
+        Err(RegistryError::Capability {
+            name: entry.name,
+            capability,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -205,6 +236,19 @@ mod tests {
             error("filesystem/linux,filesystem/posix"),
             "--isolation may hold one `filesystem/*` isolator, not both `filesystem/linux` and \
              `filesystem/posix`"
+        );
+    }
+
+    #[test]
+    fn an_agent_without_the_capability_is_told_which() {
+        let of = |name| table::find(name).unwrap();
+        assert!(check_capabilities(of("posix/cpu"), |_| false).is_ok());
+        assert!(check_capabilities(of("namespaces/pid"), |_| true).is_ok());
+        let error = check_capabilities(of("namespaces/pid"), |_| false).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "isolator `namespaces/pid` of --isolation needs the capability CAP_SYS_ADMIN; run the \
+             agent as root with it"
         );
     }
 

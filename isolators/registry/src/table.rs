@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use caps::Capability;
 use mesos_isolator_api::Isolator;
 use mesos_isolator_cgroups::{CpuIsolator, MemIsolator};
 use mesos_isolator_filesystem::{LinuxFilesystem, PosixFilesystem};
@@ -19,6 +20,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Makes it.
     pub build: Build,
+    /// What the agent must be able to do for it.
+    pub needs: &'static [Capability],
 }
 
 impl fmt::Debug for Entry {
@@ -32,30 +35,37 @@ pub const TABLE: &[Entry] = &[
     Entry {
         name: "filesystem/posix",
         build: |_| Ok(Arc::new(PosixFilesystem)),
+        needs: &[],
     },
     Entry {
         name: "filesystem/linux",
         build: |_| Ok(Arc::new(LinuxFilesystem)),
+        needs: &[Capability::CAP_SYS_ADMIN],
     },
     Entry {
         name: "posix/cpu",
         build: |_| Ok(Arc::new(PosixCpu::default())),
+        needs: &[],
     },
     Entry {
         name: "posix/mem",
         build: |_| Ok(Arc::new(PosixMem::default())),
+        needs: &[],
     },
     Entry {
         name: "cgroups/cpu",
         build: |settings| Ok(Arc::new(CpuIsolator::new(&settings.cgroups())?)),
+        needs: &[],
     },
     Entry {
         name: "cgroups/mem",
         build: |settings| Ok(Arc::new(MemIsolator::new(&settings.cgroups())?)),
+        needs: &[],
     },
     Entry {
         name: "namespaces/pid",
         build: |_| Ok(Arc::new(PidIsolator)),
+        needs: &[Capability::CAP_SYS_ADMIN],
     },
     Entry {
         name: "disk/du",
@@ -65,6 +75,7 @@ pub const TABLE: &[Entry] = &[
                 settings.enforce_container_disk_quota,
             )))
         },
+        needs: &[],
     },
 ];
 
