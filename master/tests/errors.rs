@@ -1,4 +1,5 @@
 //! Every refused or odd request that was recorded from a Mesos 1.11.0 gets the same answer here.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod common;
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};

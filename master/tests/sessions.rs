@@ -1,4 +1,5 @@
 //! Whole sessions over real connections: frameworks over HTTP, agents over the control stream.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod common;
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
