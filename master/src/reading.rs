@@ -5,15 +5,16 @@ use std::{
 };
 
 use mesos_http::{
-    Action, Authorizer, Bytes, Metrics, Object, Request, Response, Router, StatusCode,
-    files::Files, metrics::Counter,
+    Action, AllowAll, Authorizer, Bytes, Metrics, Object, Request, Response, Router, Service,
+    StatusCode, files::Files, logging::LogLevel, metrics::Counter,
 };
 use mesos_wire::{Encoding, v1::FrameworkInfo};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Handle, legacy, metrics, operator,
-    state::{Executor, Framework, Snapshot, Task},
+    Handle, MasterConfig, legacy, metrics, operator,
+    state::{Executor, Framework, Published, Snapshot, Task},
 };
 
 /// Everything that the operator API and the older endpoints read.
@@ -59,6 +60,27 @@ pub fn routes(router: &mut Router<Handle>, master: &Handle, stop: CancellationTo
     let read = Arc::new(ReadSide::new(master.clone(), stop));
     operator::routes(router, &read);
     legacy::routes(router, &read);
+}
+
+/// The same endpoints over a state that nobody changes: what reading costs can be measured with it.
+pub fn still(snapshot: Snapshot, config: MasterConfig) -> Service {
+    let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
+    // Nobody takes commands: a teardown is answered as by a master that stops.
+    let (commands, _) = mpsc::channel(1);
+    let master = Handle::new(
+        commands,
+        Arc::new(Published::new(snapshot)),
+        Arc::new(config),
+        Arc::default(),
+        authorizer.clone(),
+        Metrics::new(),
+        LogLevel::new(0, |_| {}),
+    );
+    let mut router = Router::new(master.clone())
+        .prefix("/master")
+        .authorizer(authorizer);
+    routes(&mut router, &master, CancellationToken::new());
+    router.finish()
 }
 
 /// Who looks, for everything that may be shown to some and not to others.
