@@ -11,7 +11,7 @@ use mesos_containerizer_mesos::{
 };
 use mesos_flags::{AgentFlags, agent};
 use mesos_isolator_linux::CgroupError;
-use mesos_isolator_registry::{IsolationSettings, RegistryError, build};
+use mesos_isolator_registry::{IsolationSettings, RegistryError, build, resolve};
 
 /// The containerizers that the flags ask for cannot be had on this host.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +87,15 @@ pub fn containers(
         launcher: launcher_name,
         metrics,
     })
+}
+
+/// Whether `--isolation` names isolators there are; before anything is made or bound.
+///
+/// # Errors
+/// The name that is not known, with those that are.
+pub fn check(flags: &AgentFlags) -> Result<(), ContainersError> {
+    resolve(&flags.isolation.join(","))?;
+    Ok(())
 }
 
 fn isolation_settings(flags: &AgentFlags) -> Result<IsolationSettings, ContainersError> {

@@ -60,6 +60,7 @@ pub enum RunError {
 /// It cannot start.
 pub async fn run(flags: AgentFlags, level: LogLevel) -> Result<Exit, RunError> {
     let signals = Signals::listen().map_err(RunError::Signals)?;
+    containers::check(&flags)?;
     let flags = Arc::new(flags);
     let resources = detect::detect(
         flags.resources.as_deref(),

@@ -188,8 +188,12 @@ fn more_resources_and_attributes_after_a_restart_are_taken_over() {
     let mut cluster = TestCluster::start();
     let id = cluster.agent_id().to_owned();
     cluster.stop_agent();
-    cluster.set_agent_flag("--resources=cpus:8;mem:8192;disk:8192");
+    let (first, last) = (cluster.port(0), cluster.port(9));
+    cluster.set_agent_flag(&format!(
+        "--resources=cpus:8;mem:8192;disk:8192;ports:[{first}-{last}]"
+    ));
     cluster.set_agent_flag("--attributes=rack:r2");
+    cluster.set_agent_flag("--reconfiguration_policy=additive");
     cluster.restart_agent();
     let state = cluster.agent_state();
     assert_eq!(

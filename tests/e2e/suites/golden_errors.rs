@@ -18,9 +18,6 @@ const STREAM: &str = "6912beaa-6cd7-4cc5-8315-eb670eed7485";
 const DIFFERENT: &[(&str, u16)] = &[
     // Mesos closes the connection without a word.
     ("master-http-bad-request-line", 0),
-    // Not built yet, and says so.
-    ("master-quota-post", 501),
-    ("master-reserve-bad", 501),
 ];
 
 fn data(name: &str, extension: &str) -> Vec<u8> {

@@ -65,7 +65,7 @@ fn statistics_show_limits_and_use() {
             + statistics["cpus_system_time_secs"].as_f64().unwrap_or(0.0);
         let limits = (
             statistics["mem_limit_bytes"].as_u64(),
-            statistics["cpus_limit"].as_f64(),
+            statistics["cpus_soft_limit"].as_f64(),
         );
         if used > 0.1 && limits == (Some(96 << 20), Some(0.6)) {
             Ok(())

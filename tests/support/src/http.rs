@@ -173,7 +173,9 @@ fn read_line(reader: &mut impl BufRead) -> Result<String> {
 fn read_head(reader: &mut impl BufRead) -> Result<(u16, Vec<(String, String)>)> {
     let first = read_line(reader)?;
     let status = first
+        // Web servers in tasks may be older than ours.
         .strip_prefix("HTTP/1.1 ")
+        .or_else(|| first.strip_prefix("HTTP/1.0 "))
         .and_then(|rest| rest.get(..3))
         .and_then(|code| code.parse().ok())
         .ok_or_else(|| bad(format!("not a status line: {first}")))?;
