@@ -74,7 +74,8 @@ impl Core {
             };
             let resources = Resources::from_wire(&info.resources).unwrap_or_default();
             let mut made = Task::new(info, resources, task.accepted);
-            if task.launched {
+            // A command is with its executor as soon as its container is up.
+            if task.launched || (record.launched && kind.is_generated()) {
                 made.place = TaskPlace::Launched;
                 run.delivered = true;
             }
