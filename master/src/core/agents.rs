@@ -1,6 +1,4 @@
 //! An agent in its session: what it says, whether it is alive, and when its session breaks.
-use std::time::Duration;
-
 use mesos_control::v1::{Ping, agent_message, master_message::Body};
 use mesos_types::AgentId;
 
@@ -9,8 +7,6 @@ use super::{Core, Effect, timers::Timer};
 /// Whether an agent answers.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Liveness {
-    /// Pings of another epoch are not for it.
-    epoch: u64,
     /// Intervals in a row without a word.
     missed: u32,
     /// Whether it said anything in this interval.
@@ -71,30 +67,19 @@ impl Core {
 
     /// Starts watching an agent anew, with no ping missed. `heard`: it has just spoken.
     pub(super) fn watch(&mut self, id: &AgentId, heard: bool) {
-        self.next.epoch += 1;
-        let epoch = self.next.epoch;
-        self.liveness.insert(
-            id.clone(),
-            Liveness {
-                epoch,
-                missed: 0,
-                heard,
-            },
-        );
-        self.set_ping(id, epoch, self.config.agent_ping_timeout);
+        self.liveness
+            .insert(id.clone(), Liveness { missed: 0, heard });
+        self.set_ping(id);
     }
 
-    fn set_ping(&mut self, id: &AgentId, epoch: u64, after: Duration) {
+    fn set_ping(&mut self, id: &AgentId) {
+        let interval = self.config.agent_ping_timeout;
         self.timers
-            .set(self.now.monotonic, after, Timer::Ping(id.clone(), epoch));
+            .set(self.now.monotonic, interval, Timer::Ping(id.clone()));
     }
 
-    pub(super) fn ping(&mut self, id: &AgentId, epoch: u64) {
-        let Some(liveness) = self
-            .liveness
-            .get_mut(id)
-            .filter(|liveness| liveness.epoch == epoch)
-        else {
+    pub(super) fn ping(&mut self, id: &AgentId) {
+        let Some(liveness) = self.liveness.get_mut(id) else {
             return;
         };
         liveness.missed = if liveness.heard {
@@ -110,11 +95,12 @@ impl Core {
             return;
         }
         self.tell(id, Body::Ping(Ping {}));
-        self.set_ping(id, epoch, self.config.agent_ping_timeout);
+        self.set_ping(id);
     }
 
     /// Nobody needs to know any more whether it is alive.
     pub(super) fn unwatch(&mut self, id: &AgentId) {
         self.liveness.remove(id);
+        self.timers.cancel(&Timer::Ping(id.clone()));
     }
 }

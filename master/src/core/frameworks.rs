@@ -33,21 +33,18 @@ impl Core {
         self.effects.push(Effect::CloseStream { stream });
         self.allocation.deactivate_framework(&id);
         self.withdraw_offers_of(&id, false);
-        let epoch = self.epoch(&id);
         self.timers.set(
             self.now.monotonic,
             timeout,
-            Timer::FailoverTimeout(id.clone(), epoch),
+            Timer::FailoverTimeout(id.clone()),
         );
         self.framework_updated(&id);
     }
 
-    /// The time to come back is over, unless it came back.
-    pub(super) fn failover_timeout(&mut self, id: &FrameworkId, epoch: u64) {
-        if self.epochs.get(id) == Some(&epoch) {
-            tracing::info!(framework_id = %id, "a framework did not come back within its failover_timeout");
-            self.remove_framework(id);
-        }
+    /// The time to come back is over; the timer is cancelled when it comes back.
+    pub(super) fn failover_timeout(&mut self, id: &FrameworkId) {
+        tracing::info!(framework_id = %id, "a framework did not come back within its failover_timeout");
+        self.remove_framework(id);
     }
 
     pub(super) fn teardown(&mut self, id: &FrameworkId) {
@@ -104,7 +101,7 @@ impl Core {
             self.tell(&agent, Body::ShutdownFramework(shutdown));
         }
         self.allocation.remove_framework(id);
-        self.epochs.remove(id);
+        self.timers.cancel(&Timer::FailoverTimeout(id.clone()));
         self.constraints.remove(id);
         let Some(mut framework) = self.state.frameworks.remove(id) else {
             return;

@@ -69,8 +69,6 @@ pub struct Core {
     transitions: Transitions,
     /// Of frameworks that have any.
     constraints: HashMap<FrameworkId, Constraints>,
-    /// Changes with each subscription; a failover timer of an older one does nothing.
-    epochs: HashMap<FrameworkId, u64>,
     next: Next,
 }
 
@@ -80,7 +78,6 @@ struct Next {
     framework: u64,
     agent: u64,
     offer: u64,
-    epoch: u64,
 }
 
 impl Core {
@@ -135,7 +132,6 @@ impl Core {
             liveness: HashMap::new(),
             addresses: HashMap::new(),
             constraints: HashMap::new(),
-            epochs: HashMap::new(),
             next: Next::default(),
         }
     }
@@ -210,9 +206,9 @@ impl Core {
         match timer {
             Timer::Allocate => self.allocate(),
             Timer::Heartbeat(stream) => self.heartbeat(stream),
-            Timer::FailoverTimeout(framework, epoch) => self.failover_timeout(&framework, epoch),
+            Timer::FailoverTimeout(framework) => self.failover_timeout(&framework),
             Timer::OfferTimeout(offer) => self.offer_timeout(&offer),
-            Timer::Ping(agent, epoch) => self.ping(&agent, epoch),
+            Timer::Ping(agent) => self.ping(&agent),
             Timer::ReregisterTimeout => self.reregister_timeout(),
             Timer::Prune => self.prune(),
         }

@@ -162,6 +162,9 @@ impl Core {
     /// Takes an offer out of the books; its resources stay charged to the framework in the allocator.
     pub(super) fn take_offer(&mut self, id: &OfferId) -> Option<Arc<Offer>> {
         let offer = self.state.offers.remove(id)?;
+        if self.config.offer_timeout.is_some() {
+            self.timers.cancel(&Timer::OfferTimeout(id.clone()));
+        }
         if let Some(framework) = self.framework_mut(&offer.framework_id) {
             framework.offered -= &offer.resources;
             framework.offers.remove(id);

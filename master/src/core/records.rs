@@ -21,10 +21,9 @@ impl Core {
 
     /// The task, to be changed. `None` also for one that is unreachable or completed.
     pub(super) fn task_mut(&mut self, framework: &FrameworkId, task: &TaskId) -> Option<&mut Task> {
-        self.framework_mut(framework)?
-            .tasks
-            .get_mut(task)
-            .map(Arc::make_mut)
+        let task = Arc::make_mut(self.framework_mut(framework)?.tasks.get_mut(task)?);
+        task.shown.clear();
+        Some(task)
     }
 
     pub(super) fn task(&self, framework: &FrameworkId, task: &TaskId) -> Option<&Arc<Task>> {

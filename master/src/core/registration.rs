@@ -305,9 +305,14 @@ fn same_to_frameworks(before: &Agent, now: &Agent) -> bool {
 
 /// Address of the agent's HTTP API: what it says, else where it speaks from.
 fn ip(hello: &AgentHello) -> String {
-    if hello.hello.ip.is_empty() {
+    let said = hello.hello.ip.as_str();
+    if said.is_empty()
+        || said
+            .parse()
+            .is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified())
+    {
         hello.peer.clone()
     } else {
-        hello.hello.ip.clone()
+        said.to_owned()
     }
 }

@@ -62,7 +62,7 @@ impl Core {
             tracing::info!(framework_id = %id, "a framework subscribed");
         }
         self.counters.frameworks.call(&id, call::Type::Subscribe);
-        self.epoch(&id);
+        self.timers.cancel(&Timer::FailoverTimeout(id.clone()));
         self.streams.insert(stream, id.clone());
         let subscribed =
             events::subscribed((&id).into(), HEARTBEAT_SECONDS as f64, self.master_info());
@@ -320,12 +320,5 @@ impl Core {
         let id = FrameworkId::from(format!("{}-{:04}", self.master_id(), self.next.framework));
         self.next.framework += 1;
         id
-    }
-
-    /// A new epoch for the framework: timers of the old one do nothing any more.
-    pub(super) fn epoch(&mut self, id: &FrameworkId) -> u64 {
-        self.next.epoch += 1;
-        self.epochs.insert(id.clone(), self.next.epoch);
-        self.next.epoch
     }
 }

@@ -1,24 +1,24 @@
-//! What is due when. A timer is not taken back: when it fires, the state says whether it still matters.
+//! What is due when. There is one timer of each kind and subject: setting it again moves it.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use mesos_types::{AgentId, FrameworkId, OfferId};
 
 /// What a timer is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Timer {
     /// Offer what is free.
     Allocate,
     /// A HEARTBEAT on this stream.
     Heartbeat(u64),
-    /// The framework must be back by now, unless it has subscribed since (its epoch has changed).
-    FailoverTimeout(FrameworkId, u64),
+    /// The framework must be back by now.
+    FailoverTimeout(FrameworkId),
     /// The offer was not answered in time.
     OfferTimeout(OfferId),
-    /// Time to look whether the agent has answered, unless it registered anew (its epoch has changed).
-    Ping(AgentId, u64),
+    /// Time to look whether the agent has answered.
+    Ping(AgentId),
     /// Agents of the registry must be back by now.
     ReregisterTimeout,
     /// Forget unreachable agents that are too many or too old.
@@ -29,17 +29,28 @@ pub(crate) enum Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     queue: BTreeMap<(Instant, u64), Timer>,
+    places: HashMap<Timer, (Instant, u64)>,
     set: u64,
 }
 
 impl Timers {
+    /// Sets a timer, instead of when it was set for before.
     pub(crate) fn set(&mut self, now: Instant, after: Duration, timer: Timer) {
+        self.cancel(&timer);
         // Instants end some centuries from now; such a timer is as good as none.
         let Some(at) = now.checked_add(after) else {
             return;
         };
         self.set += 1;
+        self.places.insert(timer.clone(), (at, self.set));
         self.queue.insert((at, self.set), timer);
+    }
+
+    /// The timer does not fire any more.
+    pub(crate) fn cancel(&mut self, timer: &Timer) {
+        if let Some(place) = self.places.remove(timer) {
+            self.queue.remove(&place);
+        }
     }
 
     /// When the next one is due.
@@ -50,7 +61,12 @@ impl Timers {
     /// Takes one that is due.
     pub(crate) fn due(&mut self, now: Instant) -> Option<Timer> {
         let first = self.queue.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        if first.key().0 > now {
+            return None;
+        }
+        let timer = first.remove();
+        self.places.remove(&timer);
+        Some(timer)
     }
 }
 
@@ -77,5 +93,20 @@ mod tests {
             Some(Timer::Prune)
         );
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn a_timer_that_is_set_again_moves_and_one_that_is_cancelled_is_silent() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut timers = Timers::default();
+        timers.set(start, second, Timer::Prune);
+        timers.set(start, 3 * second, Timer::Prune);
+        timers.set(start, second, Timer::Allocate);
+        timers.cancel(&Timer::Allocate);
+        assert_eq!(timers.due(start + 2 * second), None);
+        assert_eq!(timers.due(start + 3 * second), Some(Timer::Prune));
+        assert_eq!(timers.next(), None);
+        assert!(timers.places.is_empty());
     }
 }
