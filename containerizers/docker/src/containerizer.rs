@@ -263,6 +263,9 @@ impl Containerizer for DockerContainerizer {
             Some(stop) if signal == nix::sys::signal::Signal::SIGTERM as i32 => stop,
             _ => signal.to_string(),
         };
+        if matches!(signal.as_str(), "9" | "KILL" | "SIGKILL") {
+            entry.killed.store(true, Ordering::Relaxed);
+        }
         match self.inner.signal(&reference, &signal).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_not_found() || error.is_conflict() => Ok(false),

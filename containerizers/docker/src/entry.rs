@@ -1,7 +1,7 @@
 //! What is remembered of one container while the agent runs.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Instant,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct Entry {
     pub since: Instant,
     /// Fires when somebody wants it gone.
     pub stop: CancellationToken,
+    /// SIGKILL was sent to it, so that its death needs no other reason.
+    pub killed: AtomicBool,
     phase: watch::Sender<Phase>,
     facts: Mutex<Facts>,
     resources: Mutex<(Resources, Limits)>,
@@ -59,6 +61,7 @@ impl Entry {
             config,
             since: Instant::now(),
             stop: CancellationToken::new(),
+            killed: AtomicBool::new(false),
             phase: watch::Sender::new(phase),
             facts: Mutex::new(Facts {
                 reference: name,

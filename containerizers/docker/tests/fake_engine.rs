@@ -648,3 +648,38 @@ async fn recovery_leaves_alone_what_carries_another_label() {
         ]
     );
 }
+
+#[tokio::test]
+async fn memory_as_the_reason_is_learned_even_if_the_engine_tells_it_late() {
+    let place = Place::new();
+    let (engine, containerizer) = start(&place, |asked, before| {
+        let looks =
+            asked.method == "GET" && asked.path.ends_with(&format!("{}/json", "e".repeat(64)));
+        match asked.path.as_str() {
+            "/events" => Some(Reply::Begins(
+                "{\"Type\":\"container\",\"Action\":\"oom\"}\n".to_owned(),
+            )),
+            path if path.ends_with("/wait") => Some(Reply::ok(json!({"StatusCode": 137}))),
+            // Without a word about memory.
+            _ if looks && before > 0 => Some(Reply::ok(exited(137))),
+            _ => None,
+        }
+    });
+    let config = place.task("sleep 100");
+    containerizer.launch(config.clone()).await.unwrap();
+    let end = containerizer.wait(&config.id).await.unwrap().unwrap();
+    assert_eq!(
+        end.limitation.unwrap().reason,
+        v1::task_status::Reason::ContainerLimitationMemory
+    );
+    let asked = engine
+        .asked()
+        .into_iter()
+        .find(|asked| asked.path == "/events")
+        .unwrap();
+    assert!(
+        asked.query.contains("oom") && asked.query.contains("until="),
+        "{}",
+        asked.query
+    );
+}

@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub use copy::parse_stamp;
@@ -39,8 +39,12 @@ pub const ALREADY_RUNNING: u8 = 3;
 /// Exit status: the engine keeps no log of this container that could be read.
 pub const UNREADABLE: u8 = 4;
 
-/// Between two attempts to reach the engine.
-const RETRY: Duration = Duration::from_millis(200);
+/// First pause after the engine's answer ended although the container seems to run, as it does for
+/// a moment when it has just ended; doubles up to the longest one.
+const FIRST_PAUSE: Duration = Duration::from_millis(4);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// An answer that held so long was a good one: the next pause is a short one again.
+const GOOD_ANSWER: Duration = Duration::from_secs(1);
 
 /// What to copy, and to where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -155,7 +159,9 @@ fn run(arguments: &Arguments) -> io::Result<u8> {
     ];
     let position = Position::load(&lock)?;
     let mut copy = Copy::new(lock, files, position, arguments.tty, arguments.resume)?;
+    let mut pause = FIRST_PAUSE;
     loop {
+        let asked = Instant::now();
         match http::get(&arguments.socket, &copy.request(&arguments.container, true)) {
             Ok((200, body)) => {
                 // A broken connection and an ended container look alike.
@@ -164,36 +170,35 @@ fn run(arguments: &Arguments) -> io::Result<u8> {
             // Removed, or being removed.
             Ok((404 | 409, _)) => return Ok(DONE),
             Ok((_, mut body)) => {
-                if body.text()?.contains("does not support reading") {
+                if body
+                    .text()
+                    .is_ok_and(|text| text.contains("does not support reading"))
+                {
                     return Ok(UNREADABLE);
                 }
             }
-            Err(_) => {
-                thread::sleep(RETRY);
-                continue;
-            }
+            Err(_) => {}
         }
-        match is_running(arguments) {
-            Ok(false) => {}
-            Ok(true) | Err(_) => {
-                thread::sleep(RETRY);
-                continue;
-            }
+        if asked.elapsed() > GOOD_ANSWER {
+            pause = FIRST_PAUSE;
         }
-        // Whatever came after the following stream broke.
-        match http::get(
-            &arguments.socket,
-            &copy.request(&arguments.container, false),
-        ) {
-            Ok((200, body)) => {
-                if copy.run(body)? {
-                    return Ok(DONE);
+        if matches!(is_running(arguments), Ok(false)) {
+            // Whatever came after the following answer broke off.
+            match http::get(
+                &arguments.socket,
+                &copy.request(&arguments.container, false),
+            ) {
+                Ok((200, body)) => {
+                    if copy.run(body)? {
+                        return Ok(DONE);
+                    }
                 }
+                Ok((404 | 409, _)) => return Ok(DONE),
+                Ok(_) | Err(_) => {}
             }
-            Ok((404 | 409, _)) => return Ok(DONE),
-            Ok(_) | Err(_) => {}
         }
-        thread::sleep(RETRY);
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
