@@ -56,6 +56,7 @@ impl Effector {
     fn run(mut self, mut work: mpsc::Receiver<Vec<Vec<Effect>>>) {
         let _runtime = self.runtime.clone();
         let _entered = _runtime.enter();
+        self.reserve();
         let mut batch = Batch::default();
         let mut waiting = Vec::new();
         while work.blocking_recv_many(&mut waiting, BATCHES_AT_ONCE) > 0 {
@@ -96,7 +97,17 @@ impl Effector {
             .unwrap_or_else(|| "".into());
         let path = identity::journal(&self.work_dir, &id);
         self.journal = Some(Journal::open(&path, false)?.journal);
+        self.reserve();
         Ok(())
+    }
+
+    /// Keeps a little room on the disk, so that what matters can be written when tasks have filled it.
+    fn reserve(&self) {
+        if let Some(journal) = &self.journal
+            && let Err(error) = Journal::reserve(journal.path())
+        {
+            tracing::warn!(%error, "cannot keep room on the disk for checkpoints");
+        }
     }
 
     /// Writes a batch, as often as it takes. `false`: the agent ends before that.
@@ -141,13 +152,7 @@ impl Effector {
         }
         if journal.wants_compaction() {
             match journal.compact() {
-                Ok(()) => {
-                    if !reserve.exists()
-                        && let Err(error) = Journal::reserve(journal.path())
-                    {
-                        tracing::debug!(%error, "cannot keep room on the disk for checkpoints");
-                    }
-                }
+                Ok(()) => self.reserve(),
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the journal cannot be made smaller");
                 }

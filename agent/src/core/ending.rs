@@ -192,6 +192,8 @@ impl Core {
     pub(super) fn executor_terminated(&mut self, container: &ContainerId) {
         self.cancel_timers(container);
         self.release(container);
+        // What is still under way for the launch comes too late.
+        self.skip_to_end(container);
         let Some(run) = self.runs.get_mut(container) else {
             return;
         };

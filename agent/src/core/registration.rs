@@ -257,6 +257,7 @@ impl Core {
             master_message::Body::Shutdown(shutdown) => {
                 self.removed(&shutdown.message);
             }
+            master_message::Body::Nothing(_) => {}
             body if welcomed => self.master_wants(body),
             _ => {
                 tracing::warn!("the master spoke before it welcomed this agent; trying again");

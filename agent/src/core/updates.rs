@@ -300,7 +300,7 @@ impl Core {
         v1::ContainerStatus {
             container_id: Some(container.into()),
             network_infos: networks,
-            cgroup_info: status.cgroup_info.clone(),
+            cgroup_info: status.cgroup_info,
             executor_pid: status.pid,
         }
     }

@@ -96,7 +96,7 @@ impl Task {
             discovery: info.discovery.clone(),
             container,
             health_check: info.health_check.clone(),
-            kill_policy: info.kill_policy.clone(),
+            kill_policy: info.kill_policy,
             user: info
                 .command
                 .as_ref()
