@@ -64,8 +64,8 @@ pub(crate) fn used(snapshot: &Snapshot, config: &MasterConfig) -> Vec<Role> {
 fn named(snapshot: &Snapshot, config: &MasterConfig, shown: impl Fn(&str) -> bool) -> Vec<Role> {
     let mut subscribers: BTreeMap<&str, BTreeSet<FrameworkId>> = BTreeMap::new();
     for framework in snapshot.frameworks.values() {
-        let held = framework.used.allocation_roles().into_iter();
-        let held = held.chain(framework.offered.allocation_roles());
+        let held = framework.used_on.values().chain(framework.offered_on.values());
+        let held = held.flat_map(|part| part.allocation_roles());
         for role in framework.roles.iter().map(String::as_str).chain(held) {
             subscribers
                 .entry(role)
@@ -127,10 +127,14 @@ fn role(snapshot: &Snapshot, name: &str, weight: f64, frameworks: BTreeSet<Frame
         consumed: Amounts::default(),
     };
     for framework in snapshot.frameworks.values() {
-        let used = of_role(&framework.used);
-        role.allocated.add(&used);
-        role.consumed.add(&used.unreserved());
-        role.offered.add(&of_role(&framework.offered));
+        for used in framework.used_on.values() {
+            let used = of_role(used);
+            role.allocated.add(&used);
+            role.consumed.add(&used.unreserved());
+        }
+        for offered in framework.offered_on.values() {
+            role.offered.add(&of_role(offered));
+        }
     }
     for agent in snapshot.agents.values() {
         let reserved = agent.total.filter(|resource| {

@@ -9,7 +9,7 @@ use mesos_allocator::OfferProposal;
 use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
 use mesos_wire::v1::{self, resource::AllocationInfo, scheduler::call};
 
-use super::{Core, allocation::refusal, event::events, timers::Timer};
+use super::{Core, allocation::refusal, event::events, records::take_away, timers::Timer};
 use crate::{
     metrics::Fate,
     state::{Agent, Framework, Offer},
@@ -100,7 +100,10 @@ impl Core {
                 );
             }
             if let Some(framework) = self.framework_mut(&offer.framework_id) {
-                framework.offered += &offer.resources;
+                *framework
+                    .offered_on
+                    .entry(offer.agent_id.clone())
+                    .or_default() += &offer.resources;
                 framework.offers.insert(offer.id.clone());
             }
             if let Some(agent) = self.agent_mut(&offer.agent_id) {
@@ -166,7 +169,7 @@ impl Core {
             self.timers.cancel(&Timer::OfferTimeout(id.clone()));
         }
         if let Some(framework) = self.framework_mut(&offer.framework_id) {
-            framework.offered -= &offer.resources;
+            take_away(&mut framework.offered_on, &offer.agent_id, &offer.resources);
             framework.offers.remove(id);
         }
         if let Some(agent) = self.agent_mut(&offer.agent_id) {

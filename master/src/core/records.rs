@@ -1,6 +1,7 @@
 //! Changing records: copies of what readers may hold, and the sums that go with them.
 use std::sync::Arc;
 
+use imbl::OrdMap;
 use mesos_control::v1::master_message::Body;
 use mesos_types::{AgentId, FrameworkId, Resources, TaskId};
 use mesos_wire::v1::scheduler;
@@ -79,7 +80,7 @@ impl Core {
         resources: &Resources,
     ) {
         if let Some(framework) = self.framework_mut(framework) {
-            framework.used += resources;
+            *framework.used_on.entry(agent.clone()).or_default() += resources;
         }
         if let Some(agent) = self.agent_mut(agent) {
             let used = agent.used.entry(framework.clone()).or_default();
@@ -98,15 +99,10 @@ impl Core {
             return;
         }
         if let Some(framework) = self.framework_mut(framework) {
-            framework.used -= resources;
+            take_away(&mut framework.used_on, agent, resources);
         }
-        if let Some(agent) = self.agent_mut(agent)
-            && let Some(used) = agent.used.get_mut(framework)
-        {
-            *used -= resources;
-            if used.is_empty() {
-                agent.used.remove(framework);
-            }
+        if let Some(agent) = self.agent_mut(agent) {
+            take_away(&mut agent.used, framework, resources);
         }
         self.free(framework, agent, resources, None);
     }
@@ -190,5 +186,19 @@ pub(super) fn remember(framework: &mut Framework, task: Arc<Task>, most: usize) 
     framework.completed_tasks.push_back(task);
     while framework.completed_tasks.len() > most {
         framework.completed_tasks.pop_front();
+    }
+}
+
+/// Takes from a sum of parts; a part that becomes nothing goes.
+pub(super) fn take_away<K: Ord + Clone>(
+    parts: &mut OrdMap<K, Resources>,
+    key: &K,
+    resources: &Resources,
+) {
+    if let Some(part) = parts.get_mut(key) {
+        *part -= resources;
+        if part.is_empty() {
+            parts.remove(key);
+        }
     }
 }

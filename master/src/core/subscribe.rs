@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use imbl::{OrdMap, OrdSet, Vector};
 use mesos_control::v1::{UpdateFramework, master_message::Body};
 use mesos_http::{Action, Object};
-use mesos_types::{AgentId, FrameworkCapabilities, FrameworkId, Resources};
+use mesos_types::{AgentId, FrameworkCapabilities, FrameworkId};
 use mesos_wire::v1::{
     FrameworkInfo,
     scheduler::{OfferConstraints, call},
@@ -142,8 +142,8 @@ impl Core {
             completed_tasks: Vector::new(),
             executors: OrdMap::new(),
             offers: OrdSet::new(),
-            used: Resources::default(),
-            offered: Resources::default(),
+            used_on: OrdMap::new(),
+            offered_on: OrdMap::new(),
         };
         let framework = Arc::new(framework);
         self.allocation.add_framework(&framework);

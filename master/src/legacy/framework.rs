@@ -18,8 +18,8 @@ fn write_summary<M: SerializeMap>(framework: &Framework, map: &mut M) -> Result<
     let info = &framework.info;
     map.serialize_entry("id", framework.id.as_str())?;
     map.serialize_entry("name", &info.name)?;
-    map.serialize_entry("used_resources", &ResourcesJson(&framework.used))?;
-    map.serialize_entry("offered_resources", &ResourcesJson(&framework.offered))?;
+    map.serialize_entry("used_resources", &ResourcesJson(&framework.used()))?;
+    map.serialize_entry("offered_resources", &ResourcesJson(&framework.offered()))?;
     let capabilities = info
         .capabilities
         .iter()
@@ -60,7 +60,7 @@ impl Serialize for FrameworkJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (framework, info, viewer) = (self.framework, &*self.framework.info, self.viewer);
         let visible = |task: &&std::sync::Arc<crate::state::Task>| viewer.task(task, info);
-        let held: Resources = &framework.used + &framework.offered;
+        let held: Resources = &framework.used() + &framework.offered();
         let mut map = serializer.serialize_map(None)?;
         write_summary(framework, &mut map)?;
         map.serialize_entry("user", &info.user)?;

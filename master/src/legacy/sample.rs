@@ -114,8 +114,8 @@ pub(crate) fn framework(id: &str, standing: Standing) -> Framework {
         completed_tasks: Vector::new(),
         executors: OrdMap::new(),
         offers: OrdSet::new(),
-        used: Default::default(),
-        offered: Default::default(),
+        used_on: Default::default(),
+        offered_on: Default::default(),
     }
 }
 

@@ -122,8 +122,8 @@ fn framework(
     get_frameworks::Framework {
         unregistered_time: ended(framework).map(time),
         offers: offers.map(|offer| v1::Offer::clone(&offer.wire)).collect(),
-        allocated_resources: visible(&framework.used, viewer),
-        offered_resources: visible(&framework.offered, viewer),
+        allocated_resources: visible(&framework.used(), viewer),
+        offered_resources: visible(&framework.offered(), viewer),
         offer_constraints: Some(
             framework
                 .offer_constraints

@@ -65,10 +65,11 @@ pub struct Framework {
     pub executors: OrdMap<(AgentId, ExecutorId), Arc<Executor>>,
     /// Its offers that are not answered.
     pub offers: OrdSet<OfferId>,
-    /// Held by its tasks and executors, with allocation roles.
-    pub used: Resources,
-    /// In its offers, with allocation roles.
-    pub offered: Resources,
+    /// Held by its tasks and executors on each agent, with allocation roles. By agent, because a port of
+    /// one agent is not that of another.
+    pub used_on: OrdMap<AgentId, Resources>,
+    /// In its offers of each agent, with allocation roles.
+    pub offered_on: OrdMap<AgentId, Resources>,
 }
 
 impl Framework {
@@ -96,10 +97,24 @@ impl Framework {
         }
     }
 
+    /// Held by all its tasks and executors. Ports of different agents come together.
+    pub fn used(&self) -> Resources {
+        sum(&self.used_on)
+    }
+
+    /// In all its offers. Ports of different agents come together.
+    pub fn offered(&self) -> Resources {
+        sum(&self.offered_on)
+    }
+
     /// What the user calls it.
     pub fn name(&self) -> &str {
         &self.info.name
     }
+}
+
+fn sum(parts: &OrdMap<AgentId, Resources>) -> Resources {
+    parts.values().fold(Resources::default(), |sum, part| &sum + part)
 }
 
 /// An executor that a framework brought, on one agent.

@@ -3,6 +3,7 @@
 mod agents;
 mod frameworks;
 mod offers;
+mod random;
 mod tasks;
 mod validation;
 pub(crate) mod world;

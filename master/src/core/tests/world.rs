@@ -214,23 +214,26 @@ impl World {
     fn check_books(&mut self) {
         let state = self.core.state();
         for framework in state.frameworks.values() {
-            let mut used = Resources::default();
+            let mut used: BTreeMap<AgentId, Resources> = BTreeMap::new();
             for task in framework
                 .tasks
                 .values()
                 .filter(|task| task.holds_resources())
             {
-                used += &task.resources;
+                *used.entry(task.agent_id.clone()).or_default() += &task.resources;
             }
             for executor in framework.executors.values() {
-                used += &executor.resources;
+                *used.entry(executor.agent_id.clone()).or_default() += &executor.resources;
             }
-            assert_eq!(framework.used, used, "used of {}", framework.id);
-            let mut offered = Resources::default();
+            let kept: BTreeMap<_, _> = framework.used_on.clone().into_iter().collect();
+            assert_eq!(kept, used, "used of {}", framework.id);
+            let mut offered: BTreeMap<AgentId, Resources> = BTreeMap::new();
             for offer in &framework.offers {
-                offered += &state.offers[offer].resources;
+                let offer = &state.offers[offer];
+                *offered.entry(offer.agent_id.clone()).or_default() += &offer.resources;
             }
-            assert_eq!(framework.offered, offered, "offered of {}", framework.id);
+            let kept: BTreeMap<_, _> = framework.offered_on.clone().into_iter().collect();
+            assert_eq!(kept, offered, "offered of {}", framework.id);
         }
         for agent in state.agents.values() {
             let mut held = agent.offered.clone();

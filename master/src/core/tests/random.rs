@@ -1,0 +1,276 @@
+//! Random sessions: whatever comes in whatever order, nothing panics, the books stay right (`World` checks
+//! them after each event), and the allocator is never told anything that it refuses.
+use std::time::Duration;
+
+use mesos_control::v1::{ExecutorExited, Unregister, agent_message};
+use mesos_types::FrameworkId;
+use mesos_wire::v1::TaskState;
+
+use super::world::{AWARE, Client, FakeAgent, World, task};
+
+/// Marsaglia's xorshift: the same sessions in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 33).expect("31 bits fit") % sides
+    }
+
+    fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+        let index = (!all.is_empty()).then(|| self.roll(all.len()))?;
+        all.get(index)
+    }
+}
+
+const STATES: [TaskState; 8] = [
+    TaskState::TaskStarting,
+    TaskState::TaskRunning,
+    TaskState::TaskRunning,
+    TaskState::TaskKilling,
+    TaskState::TaskFinished,
+    TaskState::TaskFailed,
+    TaskState::TaskKilled,
+    TaskState::TaskUnreachable,
+];
+
+struct Session {
+    world: World,
+    dice: Dice,
+    clients: Vec<Client>,
+    agents: Vec<FakeAgent>,
+    tasks: usize,
+}
+
+impl Session {
+    fn step(&mut self) {
+        match self.dice.roll(24) {
+            0 => self.subscribe(),
+            1 if self.agents.len() < 4 => {
+                let port = i32::try_from(self.dice.roll(5)).expect("small") + 5000;
+                let agent = self.world.agent_at(port);
+                self.agents.retain(|known| known.id != agent.id);
+                self.agents.push(agent);
+            }
+            2..=7 => self.answer_offer(),
+            8..=13 => self.update(),
+            14 | 15 => self.acknowledge(),
+            16 => self.with_client(|world, client| world.close_stream(client)),
+            17 => self.with_agent(|world, agent| world.close_session(agent)),
+            18 | 19 => self.come_back(),
+            20 => self.call(),
+            21 => self.leave(),
+            _ => {
+                let millis = [1, 5, 700, 20_000, 80_000][self.dice.roll(5)];
+                self.world.advance(Duration::from_millis(millis));
+            }
+        }
+    }
+
+    fn subscribe(&mut self) {
+        if self.clients.len() >= 4 || self.dice.roll(2) == 0 {
+            // Take over, or come back; also a removed one tries.
+            let Some(old) = self.dice.pick(&self.clients).cloned() else {
+                return;
+            };
+            let new = self
+                .world
+                .subscribe(&format!(r#""id":{{"value":"{}"}},{AWARE}"#, old.id));
+            self.clients.retain(|client| client.id != old.id);
+            if !new.id.is_empty() {
+                self.clients.push(new);
+            }
+            return;
+        }
+        let info = if self.dice.roll(2) == 0 {
+            AWARE
+        } else {
+            r#""role":"dev","failover_timeout":5"#
+        };
+        let client = self.world.subscribe(info);
+        self.clients.push(client);
+    }
+
+    fn answer_offer(&mut self) {
+        let offers: Vec<_> = self.world.core.state().offers.values().cloned().collect();
+        let Some(offer) = self.dice.pick(&offers) else {
+            return self.world.settle();
+        };
+        let owner = self
+            .clients
+            .iter()
+            .find(|client| client.id == offer.framework_id.as_str())
+            .cloned();
+        let Some(client) = owner else { return };
+        let refuse = [0.0, 0.5, 5.0][self.dice.roll(3)];
+        if self.dice.roll(3) == 0 {
+            self.world.decline(&client, &offer.wire, refuse);
+            return;
+        }
+        let mut tasks = Vec::new();
+        for _ in 0..self.dice.roll(4) {
+            self.tasks += 1;
+            // Some ids are used again, some tasks are too large.
+            let id = format!("t{}", self.tasks % 40);
+            let cpus = [0.5, 1.0, 9.0][self.dice.roll(3)];
+            let mut info = task(&id, offer.agent_id.as_str(), cpus);
+            if self.dice.roll(3) == 0 {
+                let executor = r#""executor":{"executor_id":{"value":"e"},"command":{"value":"run"},
+                    "resources":[{"name":"cpus","type":"SCALAR","scalar":{"value":0.25}}]}"#;
+                info = info.replace(r#""command":{"value":"true"}"#, executor);
+            }
+            tasks.push(info);
+        }
+        self.world
+            .accept(&client, &[&offer.wire], &tasks.join(","), refuse);
+    }
+
+    /// Any task, known or not, from any agent.
+    fn update(&mut self) {
+        let (Some(client), Some(agent)) = (
+            self.dice.pick(&self.clients).cloned(),
+            self.dice.pick(&self.agents).cloned(),
+        ) else {
+            return;
+        };
+        let task = format!("t{}", self.dice.roll(40));
+        let state = STATES[self.dice.roll(STATES.len())];
+        let latest = STATES[self.dice.roll(STATES.len())];
+        let uuid = u8::try_from(self.dice.roll(4)).expect("small");
+        self.world
+            .update_ahead(&agent, &client, &task, state, latest, uuid);
+    }
+
+    fn acknowledge(&mut self) {
+        let (Some(client), Some(agent)) = (
+            self.dice.pick(&self.clients).cloned(),
+            self.dice.pick(&self.agents).cloned(),
+        ) else {
+            return;
+        };
+        let task = format!("t{}", self.dice.roll(40));
+        let uuid = u8::try_from(self.dice.roll(4)).expect("small");
+        self.world.acknowledge(&agent, &client, &task, uuid);
+    }
+
+    /// An agent opens a new session with some of what the master thinks it has.
+    fn come_back(&mut self) {
+        let Some(agent) = self.dice.pick(&self.agents).cloned() else {
+            return;
+        };
+        let mut held = mesos_control::v1::Snapshot::default();
+        let frameworks: Vec<_> = self
+            .world
+            .core
+            .state()
+            .frameworks
+            .values()
+            .cloned()
+            .collect();
+        for framework in frameworks {
+            held.frameworks.push((*framework.info).clone());
+            let there = framework
+                .tasks
+                .values()
+                .chain(framework.unreachable_tasks.values());
+            for task in there.filter(|task| task.agent_id.as_str() == agent.id) {
+                if self.dice.roll(4) > 0 {
+                    held.tasks.push(task.to_wire());
+                }
+            }
+            for executor in framework.executors.values() {
+                if executor.agent_id.as_str() == agent.id && self.dice.roll(4) > 0 {
+                    held.executors.push((*executor.info).clone());
+                }
+            }
+        }
+        let back = self.world.hello(agent.clone(), Some(held));
+        self.agents.retain(|known| known.id != agent.id);
+        self.agents.push(back);
+    }
+
+    fn call(&mut self) {
+        let Some(client) = self.dice.pick(&self.clients).cloned() else {
+            return;
+        };
+        let task = format!("t{}", self.dice.roll(40));
+        let calls = [
+            r#""type":"REVIVE""#.to_owned(),
+            r#""type":"SUPPRESS""#.to_owned(),
+            r#""type":"RECONCILE","reconcile":{}"#.to_owned(),
+            format!(r#""type":"KILL","kill":{{"task_id":{{"value":"{task}"}}}}"#),
+            r#""type":"TEARDOWN""#.to_owned(),
+        ];
+        let call = calls[self.dice.roll(calls.len())].clone();
+        self.world.call(&client, &call);
+    }
+
+    fn leave(&mut self) {
+        let Some(agent) = self.dice.pick(&self.agents).cloned() else {
+            return;
+        };
+        if self.dice.roll(2) == 0 {
+            self.world
+                .say(&agent, agent_message::Body::Unregister(Unregister {}));
+            return;
+        }
+        let Some(client) = self.dice.pick(&self.clients) else {
+            return;
+        };
+        let exited = ExecutorExited {
+            framework_id: Some((&FrameworkId::from(client.id.as_str())).into()),
+            executor_id: Some("e".into()),
+            status: 9,
+        };
+        self.world
+            .say(&agent, agent_message::Body::ExecutorExited(exited));
+    }
+
+    fn with_client(&mut self, act: impl FnOnce(&mut World, &Client)) {
+        if let Some(client) = self.dice.pick(&self.clients).cloned() {
+            act(&mut self.world, &client);
+        }
+    }
+
+    fn with_agent(&mut self, act: impl FnOnce(&mut World, &FakeAgent)) {
+        if let Some(agent) = self.dice.pick(&self.agents).cloned() {
+            act(&mut self.world, &agent);
+        }
+    }
+}
+
+#[test]
+fn books_stay_right_whatever_happens() {
+    for seed in 1..=60 {
+        let dice = Dice(u64::wrapping_mul(seed, 0x9E37_79B9_7F4A_7C15));
+        let mut session = Session {
+            world: World::new(),
+            dice,
+            clients: Vec::new(),
+            agents: Vec::new(),
+            tasks: 0,
+        };
+        for _ in 0..250 {
+            session.step();
+        }
+        // In the end everything can be taken back.
+        for client in session.clients.clone() {
+            session.world.call(&client, r#""type":"TEARDOWN""#);
+        }
+        session.world.advance(Duration::from_secs(7200));
+        let state = session.world.core.state();
+        for agent in state.agents.values() {
+            let recovered = state
+                .frameworks
+                .values()
+                .any(|framework| framework.recovered());
+            assert!(
+                recovered || agent.used.is_empty(),
+                "seed {seed}: {:?}",
+                agent.used
+            );
+        }
+    }
+}
