@@ -123,6 +123,13 @@ impl Inner {
         }
 
         *doing = "starting";
+        if let Err(error) = mesos_docker_logs::prepare(&self.output_arguments(entry)) {
+            return Err(ContainerError::Launch {
+                stage: Stage::Prepare,
+                message: format!("cannot write to the sandbox: {error}"),
+                source: None,
+            });
+        }
         self.start(entry).await.map_err(|error| {
             launch_error(
                 Stage::Release,

@@ -1,6 +1,8 @@
 //! Starts the writer of a container's output, and a new one when it dies.
 
 use std::{
+    collections::HashSet,
+    ffi::OsString,
     fs::{File, TryLockError},
     path::PathBuf,
     process::Stdio,
@@ -9,11 +11,14 @@ use std::{
 };
 
 use mesos_docker_logs as logs;
+use mesos_types::ContainerId;
 use tokio::{process::Command, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::options::DockerOptions;
 
+/// End of the names of position files.
+const SUFFIX: &str = ".position";
 /// Between a writer's death and the next one.
 const RESTART: Duration = Duration::from_millis(200);
 /// Between two looks at a writer that an earlier agent has started, while its container runs.
@@ -37,12 +42,29 @@ impl Output {
     }
 }
 
+/// Removes positions of containers that nobody knows any more.
+pub(crate) fn forget_others<'a>(
+    options: &DockerOptions,
+    known: impl Iterator<Item = &'a ContainerId>,
+) {
+    let known: HashSet<OsString> = known.map(|id| format!("{id}{SUFFIX}").into()).collect();
+    let Ok(files) = std::fs::read_dir(options.runtime_dir.join("docker")) else {
+        return;
+    };
+    for file in files.flatten() {
+        let name = file.file_name();
+        if name.as_encoded_bytes().ends_with(SUFFIX.as_bytes()) && !known.contains(&name) {
+            let _gone = std::fs::remove_file(file.path());
+        }
+    }
+}
+
 /// Where a container's position is kept.
 pub(crate) fn position_file(options: &DockerOptions, container: &str) -> PathBuf {
     options
         .runtime_dir
         .join("docker")
-        .join(format!("{container}.position"))
+        .join(format!("{container}{SUFFIX}"))
 }
 
 /// Starts the writer, and keeps one running until everything is copied or `stop` fires; the

@@ -12,7 +12,7 @@ use crate::{
     entry::{Entry, Phase},
     inspect::Inspect,
     names::{self, LABEL_CONTAINER, LABEL_OWNER},
-    removal,
+    output, removal,
 };
 
 /// First pause after the engine did not answer; doubles up to the longest one.
@@ -23,6 +23,7 @@ impl Inner {
     /// Looks for what is known and for what is not, at most `Deadlines::recover` long; an engine
     /// that does not answer is asked again in the background.
     pub(crate) async fn recover(self: &Arc<Self>, known: &[ContainerConfig]) {
+        output::forget_others(&self.options, known.iter().map(|config| &config.id));
         let mut entries = Vec::new();
         for config in known {
             let name = names::name(&config.identity.agent, &config.id);

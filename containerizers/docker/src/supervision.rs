@@ -76,20 +76,28 @@ impl Inner {
     }
 
     fn start_output(&self, entry: &Entry, resume: bool) -> Output {
-        let (reference, tty) = {
+        let arguments = mesos_docker_logs::Arguments {
+            resume,
+            ..self.output_arguments(entry)
+        };
+        output::start(&self.options, arguments, self.stop.clone())
+    }
+
+    /// What the writer of this container's output is told.
+    pub(crate) fn output_arguments(&self, entry: &Entry) -> mesos_docker_logs::Arguments {
+        let (container, tty) = {
             let facts = entry.facts();
             (facts.reference.clone(), facts.tty)
         };
-        let arguments = mesos_docker_logs::Arguments {
+        mesos_docker_logs::Arguments {
             socket: self.engine.socket().to_owned(),
-            container: reference,
+            container,
             position: self.position_file(entry),
             stdout: entry.config.sandbox.join("stdout"),
             stderr: entry.config.sandbox.join("stderr"),
             tty,
-            resume,
-        };
-        output::start(&self.options, arguments, self.stop.clone())
+            resume: false,
+        }
     }
 
     /// Answers once the container does not run any more: how the engine remembers it, or `None`

@@ -485,6 +485,38 @@ async fn docker_output_survives_kills_of_its_writer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn docker_output_of_terminals_and_of_other_log_drivers() {
+    let place = Place::new();
+    let containerizer = place.containerizer();
+    let mut terminal = place.task("echo one; echo two >&2");
+    parameter(&mut terminal, "tty", "true");
+    let mut nothing = place.task("echo one");
+    parameter(&mut nothing, "log-driver", "none");
+    let mut local = place.task("echo one; echo two >&2; printf three");
+    parameter(&mut local, "log-driver", "local");
+    with_engine(&place, async move |_| {
+        for (config, stdout, stderr) in [
+            (terminal, "one\r\ntwo\r\n", ""),
+            (nothing, "", ""),
+            (local, "before\none\nthree", "two\n"),
+        ] {
+            let (id, sandbox) = (config.id.clone(), config.sandbox.clone());
+            if stdout.starts_with("before") {
+                std::fs::write(sandbox.join("stdout"), "before\n").unwrap();
+            }
+            running(containerizer.launch(config).await.unwrap());
+            assert_eq!(
+                containerizer.wait(&id).await.unwrap().unwrap().status,
+                Some(0)
+            );
+            assert_eq!(read(&sandbox, "stdout"), stdout);
+            assert_eq!(read(&sandbox, "stderr"), stderr);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn docker_removes_ended_containers_after_the_delay() {
     let place = Place::new();
     let mut options = place.options();

@@ -141,6 +141,28 @@ pub fn main(arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
+/// Notes before a container starts where its output will begin: behind what the files hold
+/// already. A writer that finds no such note takes what they hold for the container's.
+///
+/// # Errors
+/// When the files cannot be made.
+pub fn prepare(arguments: &Arguments) -> io::Result<()> {
+    let note = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&arguments.position)?;
+    let mut position = Position::default();
+    for (stream, path) in position
+        .streams
+        .iter_mut()
+        .zip([&arguments.stdout, &arguments.stderr])
+    {
+        stream.length = open_output(path)?.metadata()?.len();
+    }
+    position.save(&note)
+}
+
 fn run(arguments: &Arguments) -> io::Result<u8> {
     let lock = OpenOptions::new()
         .read(true)
@@ -225,8 +247,13 @@ fn is_running(arguments: &Arguments) -> io::Result<bool> {
     }
 }
 
-/// Opens an output file for appending; never through a symbolic link that the task has made.
+/// Opens an output file for appending; never through a symbolic link that the task has made. A new
+/// one belongs to whom the sandbox belongs.
 fn open_output(path: &Path) -> io::Result<File> {
+    let new = matches!(
+        std::fs::symlink_metadata(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound
+    );
     let file = OpenOptions::new().append(true).create(true).open(path)?;
     let (opened, named) = (file.metadata()?, std::fs::symlink_metadata(path)?);
     if !named.is_file() || (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
@@ -234,6 +261,14 @@ fn open_output(path: &Path) -> io::Result<File> {
             "{} is not a plain file",
             path.display()
         )));
+    }
+    if new
+        && let Some(folder) = path.parent()
+        && let Ok(folder) = std::fs::metadata(folder)
+        && (folder.uid(), folder.gid()) != (opened.uid(), opened.gid())
+    {
+        // Without the right to, the agent's user stays the owner.
+        let _not_root = std::os::unix::fs::fchown(&file, Some(folder.uid()), Some(folder.gid()));
     }
     Ok(file)
 }
