@@ -1,8 +1,9 @@
 //! Files that several tasks fetch, kept while there is room.
 //!
 //! An entry belongs to a user and a URI, as in Mesos, and is never asked about again. The oldest
-//! entries that nobody copies from make room for new ones. The index is in memory only, so the
-//! folder is emptied at start.
+//! entries that nobody copies from make room for new ones. The index is in memory only, so what an
+//! earlier process has left is removed; each process has a folder of its own, which it locks, so
+//! that agents can share the parent, and nothing else in it is touched.
 
 use std::{
     collections::HashMap,
@@ -69,27 +70,62 @@ pub(crate) struct Cache {
     dir: PathBuf,
     size: u64,
     state: Arc<Mutex<State>>,
+    /// Held while this process lives.
+    _lock: File,
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.dir);
+    }
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Cache {
-    pub(crate) fn new(dir: &Path, size: u64) -> io::Result<Self> {
-        match fs::remove_dir_all(dir) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(io::Error::other(format!(
-                    "cannot empty the fetcher's cache {}: {error}",
-                    dir.display()
-                )));
-            }
-            _ => {}
+/// What the folders of processes start with, and the file in them that is locked.
+const FOLDER: &str = "agent-";
+const LOCK: &str = "lock";
+
+/// Removes folders of processes that have ended.
+fn clean(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        let ours = entry.file_name().to_string_lossy().starts_with(FOLDER);
+        if !ours || !entry.file_type()?.is_dir() {
+            continue;
         }
+        let Ok(file) = File::open(entry.path().join(LOCK)) else {
+            continue;
+        };
+        if file.try_lock().is_ok() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+impl Cache {
+    pub(crate) fn new(parent: &Path, size: u64) -> io::Result<Self> {
+        let make = || {
+            fs::create_dir_all(parent)?;
+            clean(parent)?;
+            let id = uuid::Uuid::new_v4();
+            let dir = parent.join(format!("{FOLDER}{id}"));
+            fs::DirBuilder::new().mode(0o700).create(&dir)?;
+            let lock = File::create(dir.join(LOCK))?;
+            lock.try_lock()?;
+            Ok((dir, lock))
+        };
+        let (dir, lock) = make().map_err(|error: io::Error| {
+            io::Error::other(format!("the fetcher's cache {}: {error}", parent.display()))
+        })?;
         Ok(Self {
-            dir: dir.to_owned(),
+            dir,
             size,
             state: Arc::default(),
+            _lock: lock,
         })
     }
 
@@ -226,4 +262,35 @@ fn shorten(name: &str) -> String {
         name.chars().skip(length - half).collect(),
     );
     format!("{first}_{last}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_ended_processes_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        fs::write(parent.path().join("precious"), "x").unwrap();
+        let left_behind = parent.path().join("agent-of-before");
+        fs::create_dir_all(left_behind.join("user")).unwrap();
+        File::create(left_behind.join(LOCK)).unwrap();
+        let first = Cache::new(parent.path(), 1).unwrap();
+        assert!(!left_behind.exists());
+        let second = Cache::new(parent.path(), 1).unwrap();
+        assert!(first.dir.exists() && second.dir.exists());
+        drop(first);
+        drop(second);
+        let rest: Vec<_> = fs::read_dir(parent.path()).unwrap().flatten().collect();
+        assert_eq!(rest.len(), 1, "{rest:?}");
+    }
+
+    #[test]
+    fn long_names_keep_their_ends() {
+        assert_eq!(shorten("short.tgz"), "short.tgz");
+        assert_eq!(
+            shorten("a-very-long-name-1.2.3.tar.gz"),
+            "a-very-lon_2.3.tar.gz"
+        );
+    }
 }

@@ -40,7 +40,8 @@ pub struct FetcherOptions {
     pub frameworks_home: Option<PathBuf>,
     /// Silence after which a download fails (`--fetcher_stall_timeout`).
     pub stall_timeout: Duration,
-    /// Where URIs with `cache` are kept (`--fetcher_cache_dir`). Emptied at start.
+    /// Where URIs with `cache` are kept while this process lives, in a folder of its own
+    /// (`--fetcher_cache_dir`).
     pub cache_dir: PathBuf,
     /// Most bytes kept there (`--fetcher_cache_size`).
     pub cache_size: u64,
@@ -115,10 +116,10 @@ struct Job<'a> {
 }
 
 impl UriFetcher {
-    /// Empties the cache's folder.
+    /// Makes the cache's folder, and removes what ended processes have left beside it.
     ///
     /// # Errors
-    /// When the folder cannot be emptied, or no HTTP client be made.
+    /// When the folder cannot be made, or no HTTP client be made.
     pub fn new(options: FetcherOptions) -> std::io::Result<Self> {
         let cache = Cache::new(&options.cache_dir, options.cache_size)?;
         let client = download::client(options.stall_timeout).map_err(std::io::Error::other)?;

@@ -432,7 +432,10 @@ async fn the_cache_fetches_once_and_makes_room() {
         "unpacked straight from the cache"
     );
     let files = walk(&place.dir.path().join("cache"));
-    assert_eq!(files, 2, "evicted files are gone");
+    assert_eq!(
+        files, 3,
+        "evicted files are gone: two and the lock are left"
+    );
     let error = place.fetch(cached("/missing")).await.unwrap_err();
     assert!(error.contains("404"), "{error}");
 }
