@@ -82,8 +82,8 @@ fn framework(id: &str) -> Framework {
         completed_tasks: imbl::Vector::new(),
         executors: imbl::OrdMap::new(),
         offers: imbl::OrdSet::new(),
-        used: mesos_types::Resources::default(),
-        offered: mesos_types::Resources::default(),
+        used_on: Default::default(),
+        offered_on: Default::default(),
     }
 }
 
@@ -141,7 +141,7 @@ fn cluster(agents: usize, tasks: usize) -> Snapshot {
         on.tasks.insert(key);
         let used = on.used.entry(framework.id.clone()).or_default();
         *used += &task.resources;
-        framework.used += &task.resources;
+        *framework.used_on.entry(task.agent_id.clone()).or_default() += &task.resources;
         framework.tasks.insert(task.id.clone(), Arc::new(task));
     }
     snapshot
