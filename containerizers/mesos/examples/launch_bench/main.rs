@@ -171,6 +171,9 @@ fn main() -> Result<(), Failure> {
     rounds.print();
     let rate = runtime.block_on(two_at_once(place.clone(), cycles))?;
     println!("  two at once: {rate:.0}/s");
+    runtime
+        .block_on(ends(&place))?
+        .print("end of a task, from its kill to the answer of wait");
     memory::print(&runtime, &place)?;
     drop(runtime);
     drop(place);
@@ -273,6 +276,22 @@ async fn one_after_another(
         }
     }
     Ok((starts, all))
+}
+
+/// How long after a task's death `wait` answers, with everything cleaned up.
+async fn ends(place: &Place) -> Result<Samples, Failure> {
+    let mut samples = Samples::default();
+    for _ in 0..50 {
+        let config = place.task("/bin/sleep", &["sleep", "1000"])?;
+        let id = config.id.clone();
+        place.containerizer.launch(config).await?;
+        let begin = Instant::now();
+        place.containerizer.kill(&id, 9).await?;
+        place.containerizer.wait(&id).await?;
+        samples.push(begin.elapsed());
+        place.containerizer.forget(&id).await?;
+    }
+    Ok(samples)
 }
 
 async fn two_at_once(place: Arc<Place>, cycles: usize) -> Result<f64, Failure> {

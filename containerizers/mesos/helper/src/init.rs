@@ -39,7 +39,7 @@ pub fn run(launch: &Launch, runtime_dir: &Path, mut agent: UnixStream) -> ExitCo
         Ok(Forked::Child) => task::run(launch, agent, status.host_pid),
         Ok(Forked::Parent(task)) => {
             drop(agent);
-            let_go_of_standard_files();
+            let_go();
             let raw = reap_until(task);
             // One write of a few bytes, so a reader sees all of it or nothing.
             let _cannot_tell_anyone = status.file.write_all_at(raw.to_string().as_bytes(), 0);
@@ -122,8 +122,10 @@ fn remember_self(runtime_dir: &Path) -> io::Result<u32> {
     Ok(host_pid)
 }
 
-/// Standard input is the socket of `serve`, which must not seem to be there because of us.
-fn let_go_of_standard_files() {
+/// Holds on to nothing of the agent's for as long as the task runs. Standard input is the socket of
+/// `serve`, which must not seem to be there because of us.
+fn let_go() {
+    let _stays_there = unistd::chdir("/");
     if let Ok(null) = OpenOptions::new().read(true).write(true).open("/dev/null") {
         let _stays_open = unistd::dup2_stdin(&null);
         let _stays_open = unistd::dup2_stdout(&null);
