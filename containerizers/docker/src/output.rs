@@ -118,6 +118,8 @@ async fn supervise(
                     return;
                 }
             }
+            // Ended and forgotten: nobody waits for the rest.
+            Some(Ok(_)) if ended.is_cancelled() && !arguments.position.exists() => return,
             Some(Ok(code)) => {
                 tracing::warn!(
                     container = arguments.container,

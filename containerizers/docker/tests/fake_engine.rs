@@ -683,3 +683,36 @@ async fn memory_as_the_reason_is_learned_even_if_the_engine_tells_it_late() {
         asked.query
     );
 }
+
+#[tokio::test]
+async fn a_writer_that_nobody_knows_any_more_ends() {
+    let place = Place::new();
+    let position = place.path().join("position");
+    let mut child = tokio::process::Command::new(env!("CARGO_BIN_EXE_mesos-docker-logs"))
+        .args(
+            mesos_docker_logs::Arguments {
+                socket: place.path().join("no-engine.sock"),
+                container: "c".into(),
+                position: position.clone(),
+                stdout: place.path().join("stdout"),
+                stderr: place.path().join("stderr"),
+                ..mesos_docker_logs::Arguments::default()
+            }
+            .to_command_line(),
+        )
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    wait_for("the writer starts", async || {
+        position.exists().then_some(())
+    })
+    .await;
+    tokio::time::timeout(SHORT, child.wait())
+        .await
+        .expect_err("it waits for the engine");
+    std::fs::remove_file(&position).unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(30), child.wait())
+        .await
+        .unwrap();
+    assert!(!status.unwrap().success());
+}

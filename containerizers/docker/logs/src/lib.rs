@@ -179,6 +179,7 @@ fn run(arguments: &Arguments) -> io::Result<u8> {
         open_output(&arguments.stdout)?,
         open_output(&arguments.stderr)?,
     ];
+    let own = lock.metadata().map(|file| (file.dev(), file.ino()))?;
     let position = Position::load(&lock)?;
     let mut copy = Copy::new(lock, files, position, arguments.tty, arguments.resume)?;
     let mut pause = FIRST_PAUSE;
@@ -218,6 +219,12 @@ fn run(arguments: &Arguments) -> io::Result<u8> {
                 Ok((404 | 409, _)) => return Ok(DONE),
                 Ok(_) | Err(_) => {}
             }
+        }
+        // The agent forgot the container, or its runtime folder went with a test or a reboot.
+        let forgotten =
+            !std::fs::metadata(&arguments.position).is_ok_and(|now| (now.dev(), now.ino()) == own);
+        if forgotten {
+            return Ok(FAILED);
         }
         thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
