@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use mesos_wire::v1::{self, ContainerStatus, Label, Labels, NetworkInfo, TaskState, TaskStatus};
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::value::to_raw_value;
 
 use super::{
     json::{Wire, list},
@@ -10,10 +11,22 @@ use super::{
 };
 use crate::state::Task;
 
-/// One task with its history.
+/// One task with its history, printed once for each version of the record.
 pub(crate) struct TaskJson<'a>(pub(crate) &'a Task);
 
 impl Serialize for TaskJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw = || {
+            to_raw_value(&Printed(self.0))
+                .expect("records have text for keys and finite numbers or none")
+        };
+        self.0.shown.get(raw).serialize(serializer)
+    }
+}
+
+struct Printed<'a>(&'a Task);
+
+impl Serialize for Printed<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (task, spec) = (self.0, &*self.0.spec);
         let mut map = serializer.serialize_map(None)?;

@@ -7,6 +7,7 @@ mod agent;
 mod change;
 mod framework;
 mod offer;
+mod shown;
 mod snapshot;
 mod task;
 
@@ -14,6 +15,7 @@ pub use agent::{Agent, RecoveredAgent, UnreachableAgent};
 pub use change::Change;
 pub use framework::{Executor, Framework, Standing, Subscription};
 pub use offer::Offer;
+pub use shown::Shown;
 pub use snapshot::{Identity, Published, Snapshot};
 pub use task::{Task, TaskKey, is_terminal_operation};
 

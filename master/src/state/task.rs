@@ -4,6 +4,8 @@ use std::sync::Arc;
 use mesos_types::{AgentId, ExecutorId, FrameworkId, Resources, TaskId};
 use mesos_wire::v1::{self, OperationState, TaskState, TaskStatus};
 
+use super::Shown;
+
 /// Statuses kept per task; the oldest go first. Equal states in a row count once, so only a task that
 /// swings between states reaches it.
 const STATUSES: usize = 100;
@@ -41,6 +43,8 @@ pub struct Task {
     pub forwarded: Option<(TaskState, Vec<u8>)>,
     /// The framework asked for its end and the agent has not yet answered with KILLING or an end.
     pub kill: Option<Option<v1::KillPolicy>>,
+    /// Its JSON as `/state` shows it.
+    pub shown: Shown,
 }
 
 impl Task {
@@ -67,6 +71,7 @@ impl Task {
             statuses,
             forwarded,
             kill: None,
+            shown: Shown::default(),
         }
     }
 
