@@ -64,7 +64,10 @@ pub(crate) fn used(snapshot: &Snapshot, config: &MasterConfig) -> Vec<Role> {
 fn named(snapshot: &Snapshot, config: &MasterConfig, shown: impl Fn(&str) -> bool) -> Vec<Role> {
     let mut subscribers: BTreeMap<&str, BTreeSet<FrameworkId>> = BTreeMap::new();
     for framework in snapshot.frameworks.values() {
-        let held = framework.used_on.values().chain(framework.offered_on.values());
+        let held = framework
+            .used_on
+            .values()
+            .chain(framework.offered_on.values());
         let held = held.flat_map(|part| part.allocation_roles());
         for role in framework.roles.iter().map(String::as_str).chain(held) {
             subscribers

@@ -114,7 +114,9 @@ impl Framework {
 }
 
 fn sum(parts: &OrdMap<AgentId, Resources>) -> Resources {
-    parts.values().fold(Resources::default(), |sum, part| &sum + part)
+    parts
+        .values()
+        .fold(Resources::default(), |sum, part| &sum + part)
 }
 
 /// An executor that a framework brought, on one agent.
