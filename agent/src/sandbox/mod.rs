@@ -102,6 +102,10 @@ fn lookup(user: &str) -> Result<(Uid, Gid), String> {
 
 /// Points `link` to `target`, in one step for those who look.
 fn link(target: &Path, link: &Path) -> io::Result<()> {
+    match symlink(target, link) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
     let mut beside: OsString = target.file_name().unwrap_or_default().to_owned();
     beside.push(".latest");
     let beside = link.with_file_name(beside);
