@@ -76,15 +76,13 @@ pub fn log_file(log_dir: &Path, daemon: &str) -> PathBuf {
 ///
 /// # Errors
 /// The folder or the file in `log_dir` cannot be made.
-pub fn start(
-    daemon: &str,
-    base: Threshold,
-    log_dir: Option<&Path>,
-) -> Result<Verbosity, LogError> {
+pub fn start(daemon: &str, base: Threshold, log_dir: Option<&Path>) -> Result<Verbosity, LogError> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(base.filter()));
     let (filter, reload) = reload::Layer::new(filter);
-    let file = log_dir.map(|dir| open(&log_file(dir, daemon))).transpose()?;
+    let file = log_dir
+        .map(|dir| open(&log_file(dir, daemon)))
+        .transpose()?;
     let file = file.map(|file| fmt::layer().with_ansi(false).with_writer(Mutex::new(file)));
     let stderr = fmt::layer()
         .with_ansi(io::stderr().is_terminal())
@@ -124,6 +122,9 @@ mod tests {
         tracing::debug!("no more");
         let text = fs::read_to_string(logs.join("mesos-agent.INFO")).unwrap();
         assert!(text.contains("now"), "{text}");
-        assert!(!text.contains("not yet") && !text.contains("no more"), "{text}");
+        assert!(
+            !text.contains("not yet") && !text.contains("no more"),
+            "{text}"
+        );
     }
 }

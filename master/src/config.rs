@@ -82,6 +82,8 @@ pub struct MasterConfig {
     pub disabled_endpoints: Vec<String>,
     /// Operators' event streams at the same time; a new one beyond them ends the oldest.
     pub max_operator_event_stream_subscribers: usize,
+    /// The file shown as `/master/log`, if the log goes to one.
+    pub log_file: Option<std::path::PathBuf>,
     /// What `/flags` shows: name and value as text.
     pub flags: std::collections::BTreeMap<String, String>,
 }
@@ -118,6 +120,7 @@ impl Default for MasterConfig {
             session_messages: 1 << 16,
             disabled_endpoints: Vec::new(),
             max_operator_event_stream_subscribers: 1000,
+            log_file: None,
             flags: std::collections::BTreeMap::new(),
         }
     }

@@ -33,7 +33,7 @@ pub(crate) struct ReadSide {
 impl ReadSide {
     pub(crate) fn new(master: Handle, stop: CancellationToken) -> Self {
         let files = Files::new();
-        if let Some(log) = master.config().flags.get("external_log_file") {
+        if let Some(log) = &master.config().log_file {
             let authorizer = master.authorizer().clone();
             let guard = move |principal: Option<&str>| {
                 authorizer.authorize(principal, Action::AccessMesosLog, Object::Any)

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use mesos_flags::{AgentFlags, FlagError, Input, Notice, Start, logging::LogSeverity};
 use mesos_http::logging::LogLevel;
+use mesos_isolator_linux::process::raise_open_files;
 use mesos_logging::Threshold;
 
 /// How the process ends.
@@ -57,6 +58,12 @@ fn main() -> ExitCode {
         }
     }
     let level = LogLevel::new(0, move |level| verbosity.set(level));
+    match raise_open_files() {
+        Ok(limit) => tracing::debug!(limit, "files this agent may have open"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot raise the number of open files; an agent has about eight per container")
+        }
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,6 +2,7 @@
 use std::{
     error::Error,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
 };
 
 use mesos_allocator::Weight;
@@ -74,7 +75,17 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
         min_allocatable,
         weights,
         disabled_endpoints: flags.disabled_endpoints.clone(),
+        log_file: log_file(flags),
         flags: flags.effective.clone(),
         ..MasterConfig::default()
+    })
+}
+
+/// The file that holds the log: what `--external_log_file` names, else ours in `--log_dir`.
+fn log_file(flags: &MasterFlags) -> Option<PathBuf> {
+    let logging = &flags.logging;
+    logging.external_log_file.clone().or_else(|| {
+        let dir = logging.log_dir.as_deref()?;
+        Some(mesos_logging::log_file(dir, "master"))
     })
 }

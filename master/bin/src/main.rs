@@ -3,11 +3,12 @@
 #![forbid(unsafe_code)]
 
 mod configure;
-mod log;
 
 use std::process::ExitCode;
 
-use mesos_flags::{Input, MasterFlags, Notice, Start};
+use mesos_flags::{Input, MasterFlags, Notice, Start, logging::LogSeverity};
+use mesos_http::logging::LogLevel;
+use mesos_logging::Threshold;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +44,18 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail("the flags cannot be used", &*error, Exit::Flags),
     };
-    let level = log::start(&flags.logging);
+    let threshold = match (flags.logging.quiet, flags.logging.level) {
+        (true, _) => Threshold::Nothing,
+        (false, LogSeverity::Error) => Threshold::Error,
+        (false, LogSeverity::Warning) => Threshold::Warning,
+        (false, LogSeverity::Info) => Threshold::Info,
+    };
+    let log_dir = flags.logging.log_dir.as_deref();
+    let verbosity = match mesos_logging::start("master", threshold, log_dir) {
+        Ok(verbosity) => verbosity,
+        Err(error) => return fail("cannot log", &error, Exit::Start),
+    };
+    let level = LogLevel::new(0, move |level| verbosity.set(level));
     for notice in notices {
         match notice {
             Notice::Info(text) => tracing::info!("{text}"),

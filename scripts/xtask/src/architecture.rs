@@ -61,6 +61,7 @@ const PICTURE: &[Line] = &[
         ],
     ),
     ("containerizers/*", &["containerizers/api", "proto/*"]),
+    ("logging", &[]),
     // The daemons. The agent knows containerizers only by their trait; agent/bin chooses.
     (
         "agent/bin",
@@ -71,6 +72,7 @@ const PICTURE: &[Line] = &[
             "isolators/*",
             "flags",
             "http",
+            "logging",
             "store",
             "proto/*",
         ],
@@ -87,10 +89,6 @@ const PICTURE: &[Line] = &[
             "proto/*",
         ],
     ),
-    (
-        "tests/bench",
-        &["tests/support", "frameworks/sdk", "proto/*"],
-    ),
     ("master/allocator", &["proto/types", "proto/wire"]),
     (
         "master/bin",
@@ -99,6 +97,7 @@ const PICTURE: &[Line] = &[
             "master/allocator",
             "flags",
             "http",
+            "logging",
             "store",
             "proto/*",
         ],
