@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesos_containerizer_api::{ContainerError, Termination};
 use mesos_control::v1::ExecutorExited;
-use mesos_types::{ContainerId, Format};
+use mesos_types::{ContainerId, ExecutorId, Format, FrameworkId};
 use mesos_wire::v1::{TaskResourceLimitation, TaskState, task_status::Reason};
 
 use super::{Core, Effect, Timer, pipeline::chain, updates::NewStatus};
@@ -147,11 +147,7 @@ impl Core {
         let Some(run) = self.runs.get(container) else {
             return;
         };
-        let exited = ExecutorExited {
-            framework_id: Some((&run.framework).into()),
-            executor_id: Some((&run.executor).into()),
-            status: termination.status.unwrap_or(-1),
-        };
+        let executor = run.executor.clone();
         let framework = run.framework.clone();
         if let Some(limitation) = &termination.limitation {
             self.limited(
@@ -178,13 +174,27 @@ impl Core {
                 &NewStatus::agent(state, reason, parts.join("; ")),
             );
         }
-        let told = self
+        self.report_exit(&framework, &executor, termination.status);
+    }
+
+    /// Tells the master that an executor of a framework has ended, or never came up.
+    pub(super) fn report_exit(
+        &mut self,
+        framework: &FrameworkId,
+        executor: &ExecutorId,
+        status: Option<i32>,
+    ) {
+        let is_heard = self
             .state
             .frameworks
-            .get(&framework)
+            .get(framework)
             .is_some_and(|framework| framework.phase == FrameworkPhase::Running);
-        if told {
-            self.executor_exited(exited);
+        if is_heard {
+            self.executor_exited(ExecutorExited {
+                framework_id: Some(framework.into()),
+                executor_id: Some(executor.into()),
+                status: status.unwrap_or(-1),
+            });
         }
     }
 

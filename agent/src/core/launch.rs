@@ -101,6 +101,7 @@ impl Core {
                 ExecutorPhase::Registering | ExecutorPhase::Running => {
                     let container = found.container.clone();
                     self.add_task(&id, &executor, task);
+                    self.hold_ports(&container);
                     self.grow(&container);
                 }
             },
@@ -126,6 +127,14 @@ impl Core {
         let new = invalid.status(|state| self.or_lost(framework, state));
         let id = TaskId::from(&task.task_id);
         self.task_update(framework, &executor, &id, new, |_| {});
+        let runs = self
+            .state
+            .executor(framework, &executor)
+            .is_some_and(|executor| executor.phase != ExecutorPhase::Terminated);
+        if task.executor.is_some() && !runs {
+            // The master has set resources aside for an executor that does not come.
+            self.report_exit(framework, &executor, None);
+        }
         self.remove_if_idle(framework);
     }
 

@@ -141,6 +141,14 @@ impl Core {
             (stage.undo)(self, container);
         }
         self.end_tasks(container, status);
+        let executor = self.executor_of(container).cloned();
+        if let (Some(executor), Some(run)) = (executor, self.runs.get(container))
+            && executor.kind == ExecutorKind::Custom
+        {
+            // The master holds its resources until it hears of its end.
+            let framework = run.framework.clone();
+            self.report_exit(&framework, &executor.id, None);
+        }
         self.executor_terminated(container);
     }
 
@@ -178,14 +186,11 @@ impl Core {
         let Some(executor) = self.executor_of(container).cloned() else {
             return Step::Wait;
         };
-        let wanted = executor
-            .tasks
-            .values()
-            .filter(|task| task.place != TaskPlace::Ended)
-            .fold(mesos_types::Resources::new(), |mut sum, task| {
-                sum += &task.resources;
-                sum
-            });
+        let mut wanted = executor.allocated();
+        if executor.kind.is_generated() {
+            // The overhead of an executor that there is not comes on top of what was offered.
+            wanted -= &executor.resources();
+        }
         if !self.state.resources.contains(&wanted.unallocated()) {
             return Step::Failed(NewStatus::agent(
                 TaskState::TaskDropped,
@@ -216,6 +221,14 @@ impl Core {
             run.ports = ports;
         }
         Step::Done
+    }
+
+    /// Ports of all tasks of an executor, also of those that came after its launch.
+    pub(super) fn hold_ports(&mut self, container: &ContainerId) {
+        let ports = self.executor_of(container).map(|e| e.allocated().ports());
+        if let (Some(run), Some(ports)) = (self.runs.get_mut(container), ports) {
+            run.ports = ports;
+        }
     }
 
     pub(super) fn release(&mut self, container: &ContainerId) {

@@ -82,7 +82,6 @@ impl Core {
             if let Some(kill) = task.kill {
                 restore_kill(&mut run, kind, &task_id, kill, self.now);
             }
-            run.ports = run.ports.union(&made.resources.ports());
             self.index
                 .insert((framework.clone(), task_id.clone()), id.clone());
             restored.insert(task_id, Arc::new(made));
@@ -217,7 +216,9 @@ impl Core {
             self.runs.remove(container);
             return;
         };
+        self.hold_ports(container);
         if found.phase == ExecutorPhase::Terminated {
+            self.release(container);
             self.effect(Effect::Collect(found.sandbox.clone()));
             self.remove_executor_if_done(framework, executor);
             return;

@@ -307,3 +307,33 @@ fn a_state_that_only_others_may_send_ends_it() {
     assert_eq!(rig.look(), "to 7 SHUTDOWN\n202");
     assert_eq!(rig.core.state().counters.invalid_status_updates, 1);
 }
+
+#[test]
+fn the_master_hears_of_executors_that_never_come_up() {
+    // The launch fails.
+    let mut rig = Rig::new();
+    rig.run(task_of("e", "a"));
+    rig.sandbox_made("e");
+    rig.look();
+    let error = ContainerError::Launch {
+        stage: mesos_containerizer_api::Stage::Fetch,
+        message: "no".to_owned(),
+        source: None,
+    };
+    rig.event(Event::Launched(rig.container("e"), Err(error)));
+    let seen = rig.look();
+    assert!(
+        seen.contains("a TASK_FAILED") && seen.contains("exited e -1"),
+        "{seen}"
+    );
+    // The task is refused before there is an executor.
+    let mut rig = Rig::new();
+    let mut bad = task_of("e", "a");
+    bad.executor.as_mut().unwrap().command = None;
+    rig.run(bad);
+    let seen = rig.look();
+    assert!(
+        seen.contains("a TASK_ERROR") && seen.contains("exited e -1"),
+        "{seen}"
+    );
+}

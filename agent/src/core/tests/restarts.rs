@@ -275,3 +275,24 @@ fn settle(rig: &mut Rig) {
         }
     }
 }
+
+#[test]
+fn ports_are_held_over_a_restart_until_their_task_ends() {
+    let with_port = |id: &str| mesos_wire::v1::TaskInfo {
+        resources: super::super::testing::resources("cpus:0.1;mem:32;ports:[31000-31000]"),
+        ..task(id)
+    };
+    let mut rig = Rig::new();
+    rig.running(with_port("t"));
+    rig.crash(false);
+    rig.connect(&[]);
+    rig.look();
+    rig.run(with_port("u"));
+    assert!(rig.look().contains("u TASK_FAILED"));
+    rig.ended("t", Some(0));
+    rig.crash(false);
+    rig.connect(&[]);
+    rig.look();
+    rig.run(with_port("v"));
+    assert!(rig.look().starts_with("sandbox v"));
+}
