@@ -7,6 +7,7 @@
 //! - kills and shutdowns: [`kill`]; executors of frameworks: [`executors`];
 //! - sessions with the master: [`registration`]; restarts: [`recovery`].
 
+mod container;
 mod effect;
 mod ending;
 mod environment;

@@ -14,12 +14,13 @@ use mesos_containerizer_api::{
 use mesos_types::{ContainerId, Resources};
 use tokio::sync::watch;
 
-/// What there is of a container.
+/// How a container has ended, if it has.
 type State = watch::Sender<Option<Termination>>;
+type All = BTreeMap<ContainerId, (ContainerConfig, Arc<State>)>;
 
 #[derive(Clone, Default)]
 pub struct Containers {
-    all: Arc<Mutex<BTreeMap<ContainerId, (ContainerConfig, Arc<State>)>>>,
+    all: Arc<Mutex<All>>,
     calls: Arc<Mutex<Vec<String>>>,
 }
 

@@ -87,14 +87,13 @@ impl Master {
             panic!("no hello");
         };
         let mut bytes = Vec::new();
-        while hello.snapshot_follows {
+        let mut more = hello.snapshot_follows;
+        while more {
             let Some(agent_message::Body::Snapshot(chunk)) = next(&mut inbound).await else {
                 panic!("no snapshot");
             };
             bytes.extend_from_slice(&chunk.data);
-            if chunk.last {
-                break;
-            }
+            more = !chunk.last;
         }
         let mut agent = Agent {
             hello,
