@@ -6,7 +6,11 @@ use mesos_containerizer_api::{ContainerConfig, ContainerError};
 use mesos_isolator_api::{Recovered, recover_all};
 use mesos_types::{ContainerId, Limits, Resources};
 
-use crate::{container::Container, containerizer::Shared, launch, lifecycle, validate};
+use crate::{
+    container::{Container, Phase},
+    containerizer::Shared,
+    launch, lifecycle, validate,
+};
 
 /// How long recovery waits for orphans to end; they are destroyed in any case.
 const ORPHANS: Duration = Duration::from_secs(5);
@@ -98,7 +102,11 @@ fn reattach(
         // Where a pid was written down the task may have been let go: then it has a status.
         container.set_released();
         match key.open() {
-            Ok(Some(fd)) => container.set_first(key.pid, Arc::new(fd)),
+            Ok(Some(fd)) => {
+                container.set_first(key.pid, Arc::new(fd));
+                // Signals and new resources reach it as before the restart.
+                container.enter(Phase::Running);
+            }
             Ok(None) => {}
             Err(error) => {
                 return Err(ContainerError::Recover {

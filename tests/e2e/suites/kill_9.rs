@@ -124,6 +124,11 @@ impl Two {
             self.scheduler.kill(task);
             let end = self.scheduler.wait_end(task);
             assert_eq!(end["state"], "TASK_KILLED", "{end:#}");
+            if task == "command" {
+                // The signal reaches containers that were taken back, long before the grace is over.
+                let message = end["message"].as_str().unwrap_or_default();
+                assert!(message.ends_with("signal Terminated"), "{end:#}");
+            }
         }
         self.scheduler.teardown();
         self.cluster.finish();
