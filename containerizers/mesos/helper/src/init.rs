@@ -13,7 +13,7 @@ use std::{
 
 use mesos_containerizer_helper::{Launch, PID, Report, STATUS};
 use mesos_isolator_linux::{
-    ProcessKey, mounts,
+    PidFd, ProcessKey, mounts,
     nix::{
         errno::Errno,
         libc,
@@ -43,6 +43,9 @@ pub fn run(launch: &Launch, runtime_dir: &Path, mut agent: UnixStream) -> ExitCo
             let raw = reap_until(task);
             // One write of a few bytes, so a reader sees all of it or nothing.
             let _cannot_tell_anyone = status.file.write_all_at(raw.to_string().as_bytes(), 0);
+            if !CloneFlags::from_bits(launch.namespaces).contains(CloneFlags::NEW_PIDS) {
+                end_orphans(status.host_pid);
+            }
             exit_like(raw)
         }
         Err(error) => {
@@ -145,6 +148,26 @@ fn reap_until(task: u32) -> i32 {
             // No child at all: cannot be before the task has been reaped.
             Err(_) => return libc::SIGKILL,
         }
+    }
+}
+
+/// Kills and reaps what the task left behind. In a pid namespace the kernel does it; elsewhere they
+/// would be nobody's once this process, which has adopted them, is gone.
+fn end_orphans(own: u32) {
+    let at_once = WaitPidFlag::__WALL | WaitPidFlag::WNOHANG;
+    loop {
+        match waitpid(None::<Pid>, Some(at_once)) {
+            Ok(WaitStatus::StillAlive) => {}
+            Ok(_) | Err(Errno::EINTR) => continue,
+            Err(_) => return,
+        }
+        for pid in process::tree(own).into_iter().filter(|pid| *pid != own) {
+            if let Ok(orphan) = PidFd::open(pid) {
+                let _ended_meanwhile = orphan.signal(libc::SIGKILL);
+            }
+        }
+        // One that was just made may have been passed over, so look again after a moment.
+        std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
 

@@ -176,8 +176,13 @@ async fn root_many_containers_at_once_all_end_right() {
 async fn a_host_without_cgroups_runs_tasks_too() {
     let host = Host::without_cgroups();
     let containerizer = host.containerizer();
-    let config = host.shell("setsid sleep 1000 & echo up; exit 5");
+    let config = host.shell("setsid sleep 1000 & echo $!; exit 5");
     assert_eq!(run(&containerizer, &config).await.status, Some(5 << 8));
+    let orphan = output(&config, "stdout").trim().to_owned();
+    assert!(
+        !std::path::Path::new("/proc").join(&orphan).exists(),
+        "process {orphan} has outlived its container"
+    );
     let config = host.shell("(setsid sleep 1000 &) ; echo up; sleep 1000");
     launched(&containerizer, &config).await;
     wait_for_output(&config, "up").await;
