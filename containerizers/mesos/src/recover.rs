@@ -99,8 +99,6 @@ fn reattach(
     let dir = shared.runtime_dir.container(id);
     let container = Container::new(id.clone(), dir, resources, limits);
     if let Some(key) = container.dir.pid() {
-        // Where a pid was written down the task may have been let go: then it has a status.
-        container.set_released();
         match key.open() {
             Ok(Some(fd)) => {
                 container.set_first(key.pid, Arc::new(fd));

@@ -136,6 +136,11 @@ impl ContainerDir {
             .ok()
     }
 
+    /// Whether the task was let go, so that it may have run.
+    pub(crate) fn was_released(&self) -> bool {
+        fs::metadata(self.path.join(STATUS)).is_ok_and(|file| file.len() > 0)
+    }
+
     /// Keeps why a bound ended the container until the agent has taken it over.
     pub(crate) fn write_limitation(&self, limitation: &Limitation) -> io::Result<()> {
         let record = v1::TaskStatus {

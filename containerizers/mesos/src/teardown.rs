@@ -61,11 +61,10 @@ pub(crate) async fn tear_down(
             let _kept_for_recovery = container.dir.remove();
         }
         Outcome::Ran { limitation } => {
-            // A process that could not write its status was killed.
-            termination.status = container
-                .dir
-                .status()
-                .or_else(|| container.was_released().then_some(KILLED));
+            // A process that could not write its status was killed, if it ran at all: an agent's
+            // end may have cut the launch short.
+            let released = container.was_released() || container.dir.was_released();
+            termination.status = container.dir.status().or(released.then_some(KILLED));
             termination.limitation = match limitation.or_else(|| container.dir.limitation()) {
                 Some(found) => Some(found),
                 None => last_limitation(shared, container).await,

@@ -36,13 +36,16 @@ pub fn run(launch: &Launch, runtime_dir: &Path, mut agent: UnixStream) -> ExitCo
         }
     };
     match spawn::fork(CloneFlags::NONE) {
-        Ok(Forked::Child) => task::run(launch, agent, status.host_pid),
+        Ok(Forked::Child) => task::run(launch, agent, status.host_pid, &status.file),
         Ok(Forked::Parent(task)) => {
             drop(agent);
             let_go();
             let raw = reap_until(task);
-            // One write of a few bytes, so a reader sees all of it or nothing.
-            let _cannot_tell_anyone = status.file.write_all_at(raw.to_string().as_bytes(), 0);
+            // Without the mark of a release the command never ran, and has no status.
+            if status.file.metadata().is_ok_and(|file| file.len() > 0) {
+                // One write of a few bytes, so a reader sees all of it or nothing.
+                let _cannot_tell_anyone = status.file.write_all_at(raw.to_string().as_bytes(), 0);
+            }
             if !CloneFlags::from_bits(launch.namespaces).contains(CloneFlags::NEW_PIDS) {
                 end_orphans(status.host_pid);
             }

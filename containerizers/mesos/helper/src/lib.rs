@@ -22,5 +22,7 @@ pub const SERVE: &str = "serve";
 pub const LAUNCH_INFO: &str = "launch_info";
 /// Name of the file with the first process's pid, start time and boot id, a line each.
 pub const PID: &str = "pid";
-/// Name of the file with the raw wait status of the task as text; empty until it has ended.
+/// Name of the file with the raw wait status of the task as text, see [`RELEASED`].
 pub const STATUS: &str = "status";
+/// What [`STATUS`] holds from the task's release until its end; empty before.
+pub const RELEASED: &[u8] = b"r";

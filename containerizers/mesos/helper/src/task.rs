@@ -6,14 +6,14 @@ use std::{
     io::{Read as _, Write as _},
     os::unix::{
         ffi::OsStrExt as _,
-        fs::{OpenOptionsExt as _, fchown},
+        fs::{FileExt as _, OpenOptionsExt as _, fchown},
         net::UnixStream,
     },
     path::Path,
     process::ExitCode,
 };
 
-use mesos_containerizer_helper::{Launch, RELEASE, Report};
+use mesos_containerizer_helper::{Launch, RELEASE, RELEASED, Report};
 use mesos_isolator_linux::{
     nix::{
         libc,
@@ -25,7 +25,10 @@ use mesos_isolator_linux::{
 };
 
 /// Gets everything ready, waits for the agent's release, and becomes the task.
-pub fn run(launch: &Launch, mut agent: UnixStream, host_pid: u32) -> ExitCode {
+///
+/// The release is marked in `status` first: an agent that was killed meanwhile finds out from it
+/// whether the command may have run.
+pub fn run(launch: &Launch, mut agent: UnixStream, host_pid: u32, status: &File) -> ExitCode {
     let ready = match get_ready(launch) {
         Ok(ready) => ready,
         Err(text) => {
@@ -39,6 +42,7 @@ pub fn run(launch: &Launch, mut agent: UnixStream, host_pid: u32) -> ExitCode {
         .is_err()
         || !matches!(agent.read(&mut byte), Ok(1))
         || byte != [RELEASE]
+        || status.write_all_at(RELEASED, 0).is_err()
     {
         return give_up();
     }
