@@ -184,8 +184,7 @@ async fn root_an_agent_that_dies_before_the_release_leaves_no_process() {
         .unwrap();
     let termination = ended(&containerizer, &config.id).await;
     assert_eq!(
-        termination.status,
-        None,
+        termination.status, None,
         "it never ran, so it has no status and may be launched again"
     );
     host.assert_clean().await;
