@@ -64,12 +64,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
         dir.join("run"),
         writer,
     );
+    if let Some(socket) = std::env::var_os("DOCKER_HOST") {
+        options.socket = socket.into();
+    }
     options.log_writer_arguments = Vec::new();
     options.remove_delay = Duration::from_secs(3600);
     let containerizer = DockerContainerizer::new(options.clone(), Arc::new(NoFetcher));
-    let docker = Docker::connect_with_unix("/var/run/docker.sock", 120, API_DEFAULT_VERSION)?
-        .negotiate_version()
-        .await?;
+    let docker =
+        Docker::connect_with_unix(&options.socket.to_string_lossy(), 120, API_DEFAULT_VERSION)?
+            .negotiate_version()
+            .await?;
     let config = |command: &str| ContainerConfig {
         id: ContainerId::random(),
         identity: Identity {

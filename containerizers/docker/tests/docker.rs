@@ -1,4 +1,4 @@
-//! With a real Docker engine at `/var/run/docker.sock` and the image `python:3`:
+//! With a real Docker engine (`DOCKER_HOST`, else the standard socket) and the image `python:3`:
 //! `scripts/start-dockerd` and `scripts/make-python-image` provide both.
 
 #![allow(clippy::unwrap_used)]
@@ -26,12 +26,13 @@ struct Engine {
 
 impl Engine {
     async fn new(place: &Place) -> Self {
-        let docker =
-            Docker::connect_with_unix("/var/run/docker.sock", 60, bollard::API_DEFAULT_VERSION)
-                .expect("a Docker engine is needed: run scripts/start-dockerd")
-                .negotiate_version()
-                .await
-                .expect("a Docker engine is needed: run scripts/start-dockerd");
+        let socket = support::engine_socket();
+        let socket = socket.to_str().unwrap();
+        let docker = Docker::connect_with_unix(socket, 60, bollard::API_DEFAULT_VERSION)
+            .expect("a Docker engine is needed: run scripts/start-dockerd")
+            .negotiate_version()
+            .await
+            .expect("a Docker engine is needed: run scripts/start-dockerd");
         docker
             .inspect_image(support::IMAGE)
             .await

@@ -23,6 +23,15 @@ use mesos_wire::v1::{self, container_info};
 /// The image that `scripts/make-python-image` makes.
 pub const IMAGE: &str = "python:3";
 
+/// The socket of the engine that tests use: `DOCKER_HOST`, else the standard one.
+pub fn engine_socket() -> PathBuf {
+    let host = std::env::var("DOCKER_HOST").unwrap_or_default();
+    PathBuf::from(
+        host.strip_prefix("unix://")
+            .unwrap_or("/var/run/docker.sock"),
+    )
+}
+
 /// Fetches nothing; fails when asked to.
 pub struct NoFetcher;
 
@@ -67,6 +76,7 @@ impl Place {
             self.dir.path().join("run"),
             PathBuf::from(env!("CARGO_BIN_EXE_mesos-docker-logs")),
         );
+        options.socket = engine_socket();
         options.log_writer_arguments = Vec::new();
         options.host_memory = 8 << 30;
         options
