@@ -2,7 +2,6 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use mesos_control::v1::{agent_message, master_message};
-use mesos_store::StoreError;
 use mesos_types::FrameworkId;
 use mesos_wire::v1::scheduler;
 use tokio::sync::{mpsc, oneshot};
@@ -11,7 +10,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock::Clock,
     core::{AgentHello, Core, Effect, Event, Reply},
-    registry::Registrar,
+    registry::{Registrar, WriteError},
     state::Published,
 };
 
@@ -54,7 +53,7 @@ pub(crate) enum Command {
     },
     Registered {
         token: u64,
-        outcome: Result<(), String>,
+        outcome: Result<(), WriteError>,
     },
 }
 
@@ -63,9 +62,21 @@ pub(crate) enum Command {
 pub enum OwnerError {
     /// Without the registry agents could be admitted twice, or come back after they were given up.
     #[error(
-        "cannot write to the registry: {0}; repair the disk under work_dir and start the master again"
+        "{0}; repair what keeps the registry and start the master again"
     )]
     Registry(String),
+    /// Whatever this master still wanted to do is void: the other one decides.
+    #[error("this master leads no longer: {0}")]
+    Fenced(String),
+}
+
+impl From<WriteError> for OwnerError {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Fenced { .. } => Self::Fenced(chain(&error)),
+            _ => Self::Registry(chain(&error)),
+        }
+    }
 }
 
 pub(crate) struct Owner {
@@ -190,7 +201,7 @@ impl Owner {
                 Event::SessionClosed { session }
             }
             Command::Registered { token, outcome } => {
-                outcome.map_err(OwnerError::Registry)?;
+                outcome?;
                 Event::Registered { token }
             }
         })
@@ -245,18 +256,14 @@ impl Owner {
                 self.sessions.remove(&session);
             }
             Effect::Registry { token, change } => {
-                let failed = |error: StoreError| OwnerError::Registry(chain(&error));
-                let Some(committed) = self.registrar.write(&change).map_err(failed)? else {
+                let Some(committed) = self.registrar.write(&change)? else {
                     return Ok(Some(Event::Registered { token }));
                 };
                 let (commands, counters) = (self.commands.clone(), self.core.counters().clone());
                 counters.registry_change();
                 let begun = Instant::now();
                 self.writes.spawn(async move {
-                    let outcome = match committed.await {
-                        Ok(outcome) => outcome.map_err(|error| chain(&error)),
-                        Err(_) => Err("its writer has ended".to_owned()),
-                    };
+                    let outcome = committed.await;
                     counters.registry_done(begun.elapsed());
                     if let Some(commands) = commands.upgrade() {
                         // The owner has stopped: nobody waits for it any more.

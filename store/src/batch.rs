@@ -12,6 +12,9 @@ pub(crate) enum Change {
         table: &'static str,
         key: String,
     },
+    Clear {
+        table: &'static str,
+    },
 }
 
 /// Changes that become visible and durable together, in order.
@@ -49,6 +52,13 @@ impl Batch {
             table,
             key: key.into(),
         });
+        self
+    }
+
+    /// Removes every key of a table; those put by a later step of the batch are there afterwards.
+    #[must_use]
+    pub fn clear(mut self, table: &'static str) -> Self {
+        self.changes.push(Change::Clear { table });
         self
     }
 

@@ -133,6 +133,12 @@ impl Store {
                         .map_err(self.failed("write"))?;
                     table.remove(key.as_str()).map_err(self.failed("write"))?;
                 }
+                Change::Clear { table } => {
+                    let mut table = transaction
+                        .open_table(Table::new(table))
+                        .map_err(self.failed("write"))?;
+                    table.retain(|_, _| false).map_err(self.failed("write"))?;
+                }
             }
         }
         transaction.commit().map_err(self.failed("commit to"))
@@ -187,6 +193,21 @@ mod tests {
         assert_eq!(store.format(), 1);
         assert_eq!(pairs(&store, "agents"), [("a".to_owned(), b"1".to_vec())]);
         assert_eq!(pairs(&store, "gone"), [("b".to_owned(), Vec::new())]);
+    }
+
+    #[test]
+    fn a_cleared_table_holds_only_what_is_put_afterwards() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("registry"), 1).unwrap();
+        let before = Batch::new().put("t", "a", *b"1").put("t", "b", *b"2");
+        let after = Batch::new()
+            .put("t", "c", *b"3")
+            .clear("t")
+            .put("t", "b", *b"4");
+        store.commit([&before, &after]).unwrap();
+        assert_eq!(pairs(&store, "t"), [("b".to_owned(), b"4".to_vec())]);
+        store.commit([&Batch::new().clear("never")]).unwrap();
+        assert!(pairs(&store, "never").is_empty());
     }
 
     #[test]

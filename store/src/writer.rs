@@ -1,5 +1,9 @@
 //! A thread that commits: whatever waits when it comes back from the disk goes into one transaction.
-use std::{path::PathBuf, sync::Arc, thread};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -42,6 +46,11 @@ impl Writer {
             thread: Some(thread),
             path,
         })
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Queues a batch; never blocks. The receiver ends without a value only when the thread was lost.
