@@ -112,6 +112,26 @@ impl Handle {
         answer.await.map_err(|_| Stopped)
     }
 
+    /// Carries out an operator's call that changes something and is valid in itself. The core asks the
+    /// authorizer. The answer comes once the change is durable.
+    ///
+    /// # Errors
+    /// The master is stopping.
+    pub async fn operate(
+        &self,
+        principal: Option<&str>,
+        call: mesos_wire::v1::master::Call,
+    ) -> Result<Reply, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Operator {
+            principal: principal.map(str::to_owned),
+            call: Box::new(call),
+            reply,
+        })
+        .await?;
+        answer.await.map_err(|_| Stopped)
+    }
+
     /// A number that no other stream or session of this master has.
     pub(crate) fn number(&self) -> u64 {
         self.0.numbers.fetch_add(1, Ordering::Relaxed) + 1

@@ -3,7 +3,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use mesos_control::v1::{agent_message, master_message};
 use mesos_types::FrameworkId;
-use mesos_wire::v1::scheduler;
+use mesos_wire::v1::{self, scheduler};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -35,6 +35,11 @@ pub(crate) enum Command {
     },
     Teardown {
         framework_id: FrameworkId,
+        reply: oneshot::Sender<Reply>,
+    },
+    Operator {
+        principal: Option<String>,
+        call: Box<v1::master::Call>,
         reply: oneshot::Sender<Reply>,
     },
     StreamClosed {
@@ -189,6 +194,15 @@ impl Owner {
             } => Event::Teardown {
                 request: self.request(reply),
                 framework_id,
+            },
+            Command::Operator {
+                principal,
+                call,
+                reply,
+            } => Event::Operator {
+                request: self.request(reply),
+                principal,
+                call,
             },
             Command::StreamClosed { stream } => Event::StreamClosed { stream },
             Command::Hello { hello, messages } => {

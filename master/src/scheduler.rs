@@ -1,6 +1,6 @@
 //! `POST /api/v1/scheduler`: calls of frameworks, and the event stream of each.
 use mesos_http::{
-    Dialect, HeaderName, RecordSender, Request, Response, Router, StatusCode, negotiate,
+    Dialect, HeaderName, RecordSender, Request, Response, Router, negotiate,
     parse_call, record_stream,
 };
 use mesos_wire::{
@@ -13,7 +13,6 @@ use mesos_wire::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    core::Reply,
     handle::{Handle, Stopped},
     owner::Command,
     validation::call::validate,
@@ -87,17 +86,7 @@ async fn other(master: &Handle, request: &Request, call: Call) -> Result<Respons
         reply,
     };
     master.send(command).await?;
-    Ok(response(answer.await.map_err(|_| Stopped)?))
-}
-
-fn response(reply: Reply) -> Response {
-    match reply {
-        Reply::Accepted => Response::accepted(),
-        Reply::Ok | Reply::Stream => Response::ok(),
-        Reply::BadRequest(text) => Response::bad_request(text),
-        Reply::Forbidden(text) => Response::forbidden(text),
-        Reply::NotImplemented => Response::status_text(StatusCode::NOT_IMPLEMENTED),
-    }
+    Ok(answer.await.map_err(|_| Stopped)?.into())
 }
 
 /// Encodes a framework's events beside the owner, and tells the owner when nobody reads them any more.

@@ -48,6 +48,7 @@ impl Link {
                 let comes_again = match message.body {
                     Some(
                         Body::Update(_)
+                        | Body::OperationUpdate(_)
                         | Body::ExecutorMessage(_)
                         | Body::Nothing(_)
                         | Body::Pong(_),

@@ -8,6 +8,7 @@
 //! - sessions with the master: [`registration`]; restarts: [`recovery`].
 
 mod container;
+mod drain;
 mod effect;
 mod ending;
 mod environment;
@@ -16,6 +17,7 @@ mod executors;
 mod generate;
 mod kill;
 mod launch;
+mod operations;
 mod persist;
 mod pipeline;
 mod recovery;

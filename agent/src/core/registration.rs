@@ -327,6 +327,9 @@ impl Core {
             Wish::Ping(_) => {
                 self.send(Body::Pong(Pong {}));
             }
+            Wish::ApplyOperation(apply) => self.apply_operation(apply),
+            Wish::AcknowledgeOperation(ack) => self.operation_acknowledged(&ack),
+            Wish::DrainAgent(drain) => self.drain(drain.config.unwrap_or_default()),
             Wish::Nothing(_) | Wish::Welcome(_) | Wish::Refused(_) | Wish::Shutdown(_) => {}
         }
     }

@@ -36,6 +36,7 @@ impl Core {
                 self.counters.agent_left();
                 self.unregister(&id);
             }
+            agent_message::Body::OperationUpdate(update) => self.operation_update(&id, update),
             agent_message::Body::Pong(_) | agent_message::Body::Nothing(_) => {}
             agent_message::Body::Hello(_) | agent_message::Body::Snapshot(_) => {
                 tracing::warn!(agent_id = %id, "an agent introduced itself twice; its session is cut");

@@ -46,6 +46,15 @@ pub enum Event {
         /// Which.
         framework_id: FrameworkId,
     },
+    /// An operator's call that changes something, valid in itself. TEARDOWN has its own event.
+    Operator {
+        /// To answer.
+        request: u64,
+        /// Who sent it, when authenticated.
+        principal: Option<String>,
+        /// The call; the older endpoints are turned into calls too.
+        call: Box<mesos_wire::v1::master::Call>,
+    },
     /// An agent opened a session and said who it is.
     Hello(Box<AgentHello>),
     /// An agent said something in a session that was welcomed.
@@ -93,8 +102,16 @@ pub enum Reply {
     BadRequest(String),
     /// 403 with this text.
     Forbidden(String),
+    /// 404 with this text.
+    NotFound(String),
+    /// 409 with this text.
+    Conflict(String),
+    /// 503 with this text: it may be tried again.
+    Unavailable(String),
     /// 501: the call's type is UNKNOWN.
     NotImplemented,
+    /// 501: this, which exists in Mesos, is not built.
+    NotBuilt(&'static str),
 }
 
 /// Something to be done, in the order given.

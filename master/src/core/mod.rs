@@ -12,6 +12,8 @@ mod frameworks;
 mod holdings;
 mod kill;
 mod offers;
+mod operations;
+mod operator;
 mod reconcile;
 mod records;
 mod registration;
@@ -166,6 +168,11 @@ impl Core {
                 request,
                 framework_id,
             } => self.operator_teardown(request, &framework_id),
+            Event::Operator {
+                request,
+                principal,
+                call,
+            } => self.operator(request, principal.as_deref(), *call),
             Event::Hello(hello) => self.hello(*hello),
             Event::Agent { session, body } => self.agent_message(session, *body),
             Event::SessionClosed { session } => self.session_closed(session),

@@ -202,6 +202,7 @@ impl Core {
                 * f64::from(self.config.max_agent_ping_timeouts),
             known_tasks,
             reregistered: was != Was::New,
+            known_operations: Vec::new(),
         };
         self.tell(&id, Body::Welcome(welcome));
         for body in after {

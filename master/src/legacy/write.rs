@@ -1,7 +1,7 @@
 //! The older endpoints that change something: `/teardown`, and those that are not built yet.
 use mesos_http::{Action, Method, Object, Request, Response, StatusCode};
 use mesos_types::FrameworkId;
-use mesos_wire::v1::quota::QuotaRequest;
+use mesos_wire::v1::{master::Call, quota::QuotaRequest};
 
 use crate::{core::Reply, handle::Stopped, reading::ReadSide, state::Snapshot};
 
@@ -36,12 +36,36 @@ pub(crate) async fn end_framework(read: &ReadSide, request: &Request, id: &str) 
     ) {
         return Response::forbidden("");
     }
-    match read.master.teardown(FrameworkId::from(id)).await {
-        Ok(Reply::BadRequest(text)) => Response::bad_request(text),
-        Ok(Reply::Forbidden(text)) => Response::forbidden(text),
-        Ok(Reply::NotImplemented) => Response::not_implemented(),
-        Ok(Reply::Ok | Reply::Accepted | Reply::Stream) => Response::ok(),
+    response_to(read.master.teardown(FrameworkId::from(id)).await)
+}
+
+/// Carries out an operator's call that changes something and is valid in itself.
+pub(crate) async fn operate(read: &ReadSide, request: &Request, call: Call) -> Response {
+    let principal = request.principal.as_deref();
+    response_to(read.master.operate(principal, call).await)
+}
+
+/// What the core answered, over HTTP.
+fn response_to(answer: Result<Reply, Stopped>) -> Response {
+    match answer {
+        Ok(reply) => reply.into(),
         Err(Stopped) => Response::unavailable("The master is shutting down"),
+    }
+}
+
+impl From<Reply> for Response {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Ok | Reply::Stream => Self::ok(),
+            Reply::Accepted => Self::accepted(),
+            Reply::BadRequest(text) => Self::bad_request(text),
+            Reply::Forbidden(text) => Self::forbidden(text),
+            Reply::NotFound(text) => Self::error(StatusCode::NOT_FOUND, text),
+            Reply::Conflict(text) => Self::error(StatusCode::CONFLICT, text),
+            Reply::Unavailable(text) => Self::unavailable(text),
+            Reply::NotImplemented => Self::not_implemented(),
+            Reply::NotBuilt(what) => not_built(what),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ mod validate;
 use std::{sync::Arc, time::Duration};
 
 use mesos_http::{
-    Action, Dialect, Object, Request, Response, Router, StatusCode, files::FilesError, negotiate,
+    Action, Dialect, Object, Request, Response, Router, files::FilesError, negotiate,
     parse_call, respond, version::Version,
 };
 use mesos_wire::{
@@ -26,7 +26,7 @@ pub(crate) use subscribe::Subscribers;
 
 use crate::{
     Handle,
-    legacy::write::{end_framework, not_built},
+    legacy::write::{end_framework, operate},
     reading::{ReadSide, Viewer},
     state::Snapshot,
 };
@@ -278,53 +278,9 @@ async fn dispatch(
         | Type::DrainAgent
         | Type::DeactivateAgent
         | Type::ReactivateAgent
-        | Type::MarkAgentGone => Err(refuse(&read.master.snapshot(), kind, &call)),
-    }
-}
-
-/// The refusal of a call that is not built; one about an agent that is not there is told that first.
-fn refuse(snapshot: &Snapshot, kind: Type, call: &Call) -> Response {
-    let missing = |id: Option<&v1::AgentId>| {
-        id.filter(|id| !snapshot.agents.contains_key(id.value.as_str()))
-            .map(|id| id.value.clone())
-    };
-    let operated = [
-        call.reserve_resources.as_ref().map(|call| &call.agent_id),
-        call.unreserve_resources.as_ref().map(|call| &call.agent_id),
-        call.create_volumes.as_ref().map(|call| &call.agent_id),
-        call.destroy_volumes.as_ref().map(|call| &call.agent_id),
-        call.grow_volume
-            .as_ref()
-            .and_then(|call| call.agent_id.as_ref()),
-        call.shrink_volume
-            .as_ref()
-            .and_then(|call| call.agent_id.as_ref()),
-    ];
-    match kind {
-        Type::ReserveResources
-        | Type::UnreserveResources
-        | Type::CreateVolumes
-        | Type::DestroyVolumes
-        | Type::GrowVolume
-        | Type::ShrinkVolume
-            if operated.into_iter().any(|id| missing(id).is_some()) =>
-        {
-            Response::bad_request("No agent found with specified ID")
+        | Type::MarkAgentGone => {
+            Ok(operate(read, request, call).await)
         }
-        Type::MarkAgentGone => {
-            let gone = call.mark_agent_gone.as_ref().map(|call| &call.agent_id);
-            let known = |id: &str| {
-                snapshot.recovered_agents.contains_key(id)
-                    || snapshot.unreachable_agents.contains_key(id)
-            };
-            match missing(gone) {
-                Some(id) if !known(&id) => {
-                    Response::error(StatusCode::NOT_FOUND, format!("Agent '{id}' not found"))
-                }
-                Some(_) | None => not_built(kind.as_str_name()),
-            }
-        }
-        _ => not_built(kind.as_str_name()),
     }
 }
 

@@ -646,6 +646,17 @@ pub fn kinds(messages: &[Body]) -> Vec<String> {
             Body::FrameworkMessage(_) => "message".to_owned(),
             Body::Ping(_) => "ping".to_owned(),
             Body::Shutdown(_) => "shutdown".to_owned(),
+            Body::ApplyOperation(apply) => format!(
+                "apply {}",
+                apply
+                    .operation
+                    .as_ref()
+                    .expect("an operation")
+                    .r#type()
+                    .as_str_name()
+            ),
+            Body::AcknowledgeOperation(_) => "ack-operation".to_owned(),
+            Body::DrainAgent(_) => "drain".to_owned(),
             Body::Nothing(_) => "nothing".to_owned(),
         })
         .collect()

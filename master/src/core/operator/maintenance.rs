@@ -1,0 +1,14 @@
+//! Maintenance: the schedule, machines that go down and come up.
+use mesos_wire::v1::master::Call;
+
+use crate::core::{Core, Reply};
+
+impl Core {
+    pub(super) fn update_schedule(&mut self, request: u64, _principal: Option<&str>, call: Call) {
+        self.reply(request, Reply::NotBuilt(call.r#type().as_str_name()));
+    }
+
+    pub(super) fn change_machines(&mut self, request: u64, _principal: Option<&str>, call: Call) {
+        self.reply(request, Reply::NotBuilt(call.r#type().as_str_name()));
+    }
+}

@@ -1,0 +1,10 @@
+//! Weights of roles: UPDATE_WEIGHTS.
+use mesos_wire::v1::master::Call;
+
+use crate::core::{Core, Reply};
+
+impl Core {
+    pub(super) fn update_weights(&mut self, request: u64, _principal: Option<&str>, call: Call) {
+        self.reply(request, Reply::NotBuilt(call.r#type().as_str_name()));
+    }
+}
