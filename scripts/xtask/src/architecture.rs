@@ -113,6 +113,10 @@ const PICTURE: &[Line] = &[
     ("tests/support", &[]),
     ("tests/e2e", &["tests/support"]),
     (
+        "tests/simulator",
+        &["tests/support", "detector", "proto/*"],
+    ),
+    (
         "tests/bench",
         &[
             "tests/support",
