@@ -4,7 +4,7 @@ use mesos_wire::v1::DrainConfig;
 use super::Core;
 
 impl Core {
-    pub(super) fn drain(&mut self, config: DrainConfig) {
+    pub(super) fn drain_tasks(&mut self, config: DrainConfig) {
         tracing::warn!(?config, "draining is not built yet");
     }
 }

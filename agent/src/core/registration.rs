@@ -329,7 +329,7 @@ impl Core {
             }
             Wish::ApplyOperation(apply) => self.apply_operation(apply),
             Wish::AcknowledgeOperation(ack) => self.operation_acknowledged(&ack),
-            Wish::DrainAgent(drain) => self.drain(drain.config.unwrap_or_default()),
+            Wish::DrainAgent(drain) => self.drain_tasks(drain.config.unwrap_or_default()),
             Wish::Nothing(_) | Wish::Welcome(_) | Wish::Refused(_) | Wish::Shutdown(_) => {}
         }
     }
