@@ -13,7 +13,8 @@ const PICTURE: &[Line] = &[
     ("proto/types", &["proto/wire"]),
     ("proto/control", &["proto/wire", "proto/types"]),
     // One noun each; any daemon may import them.
-    ("flags", &["proto/types", "proto/wire"]),
+    ("detector", &["proto/wire"]),
+    ("flags", &["detector", "proto/types", "proto/wire"]),
     ("http", &["proto/types", "proto/wire", "proto/recordio"]),
     ("store", &["proto/types"]),
     // Plug-ins see the kernel and their trait, not each other.
@@ -83,6 +84,7 @@ const PICTURE: &[Line] = &[
         &[
             "agent/gc",
             "containerizers/api",
+            "detector",
             "flags",
             "http",
             "store",
@@ -95,6 +97,7 @@ const PICTURE: &[Line] = &[
         &[
             "master",
             "master/allocator",
+            "detector",
             "flags",
             "http",
             "logging",
@@ -104,11 +107,18 @@ const PICTURE: &[Line] = &[
     ),
     (
         "master",
-        &["master/allocator", "flags", "http", "store", "proto/*"],
+        &[
+            "master/allocator",
+            "detector",
+            "flags",
+            "http",
+            "store",
+            "proto/*",
+        ],
     ),
     // Clients meet the daemons over HTTP.
-    ("frameworks/sdk", &["proto/*"]),
-    ("cli", &["frameworks/sdk", "flags", "proto/*"]),
+    ("frameworks/sdk", &["detector", "proto/*"]),
+    ("cli", &["frameworks/sdk", "detector", "flags", "proto/*"]),
     // Black-box tests use flags and HTTP only.
     ("tests/support", &[]),
     ("tests/e2e", &["tests/support"]),
