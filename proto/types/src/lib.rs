@@ -6,6 +6,7 @@ mod attributes;
 mod capabilities;
 mod ids;
 mod limits;
+mod operations;
 mod resources;
 mod roles;
 mod states;
@@ -17,6 +18,7 @@ pub use ids::{
     AgentId, ContainerId, ExecutorId, FrameworkId, IdError, MasterId, OfferId, TaskId, validate_id,
 };
 pub use limits::{LimitValue, Limits};
+pub use operations::{Conversion, MAX_RESOURCES_PER_OPERATION, OperationError, ResourceOperation};
 pub use resources::{
     Format, Meta, Quantities, Range, Ranges, Resource, ResourceError, Resources, Scalar, Value,
     parse_resources, resources_json,

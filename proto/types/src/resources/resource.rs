@@ -124,6 +124,14 @@ impl PartialEq for Meta {
     }
 }
 
+impl Meta {
+    /// Whether the last reservation was made by an operation.
+    pub(crate) fn is_dynamically_reserved(&self) -> bool {
+        let last = self.reservations.last();
+        last.is_some_and(|r| r.r#type() == reservation_info::Type::Dynamic)
+    }
+}
+
 impl fmt::Display for Meta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(role) = &self.allocation_role {
@@ -239,8 +247,7 @@ impl Resource {
 
     /// Whether it was reserved by an operation rather than by a flag of the agent.
     pub fn is_dynamically_reserved(&self) -> bool {
-        let last = self.meta.reservations.last();
-        last.is_some_and(|r| r.r#type() == reservation_info::Type::Dynamic)
+        self.meta.is_dynamically_reserved()
     }
 
     /// Whether it is a persistent volume.
