@@ -27,6 +27,11 @@ use tower::ServiceExt as _;
 
 use crate::router::Service;
 
+/// Bytes that a client may send on one HTTP/2 connection ahead of what was read.
+const CONNECTION_WINDOW: u32 = 32 << 20;
+/// The same for one request.
+const STREAM_WINDOW: u32 = 1 << 20;
+
 /// Why the server cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -187,7 +192,10 @@ fn builder(limits: &Limits) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-        .adaptive_window(true)
+        // Not adaptive: that begins with 64 KiB, and a connection may hold small frames in proportion to its
+        // window only. One that carries the sessions of many agents was closed for too many of them.
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
@@ -266,15 +274,14 @@ impl Shared {
         {
             // For services that want to know who calls.
             request.extensions_mut().insert(remote);
-            return match grpc
-                .clone()
-                .oneshot(request.map(axum::body::Body::new))
-                .await
-            {
+            let answer = grpc.clone().oneshot(request.map(axum::body::Body::new));
+            return match Box::pin(answer).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             };
         }
-        self.service.call(request, remote).await
+        // On the heap while it lasts: hyper keeps the room of this future as long as the answer's body lasts,
+        // and event streams and sessions of agents last for ever.
+        Box::pin(self.service.call(request, remote)).await
     }
 }

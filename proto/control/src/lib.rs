@@ -1,5 +1,7 @@
 //! The agent-master control service: messages, client and server stubs.
 
+pub mod codec;
+
 /// Package `mesos_rs.control.v1`, generated from `proto/`.
 #[allow(missing_docs, clippy::all)]
 pub mod v1 {
