@@ -11,6 +11,7 @@ mod resources;
 mod roles;
 mod states;
 pub mod units;
+mod volumes;
 
 pub use attributes::{AttributeError, attributes_json, parse_attributes};
 pub use capabilities::FrameworkCapabilities;
@@ -25,3 +26,4 @@ pub use resources::{
 };
 pub use roles::{RoleError, is_subrole, validate_role};
 pub use states::is_terminal;
+pub use volumes::{PersistentVolume, VolumeDisk, VolumeError};
