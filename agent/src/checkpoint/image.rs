@@ -7,7 +7,7 @@ use mesos_types::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use mesos_wire::v1;
 use prost::Message;
 
-use super::{AgentRecord, ExecutorRecord, Key, TaskRecord, UpdateRecord};
+use super::{AgentRecord, ExecutorRecord, Fence, Key, TaskRecord, UpdateRecord};
 
 /// A value that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,8 @@ pub struct LostRecord {
 pub struct Image {
     /// The agent.
     pub agent: Option<AgentRecord>,
-    /// Highest election number of a master seen.
-    pub election: u64,
+    /// The newest leader that was obeyed.
+    pub fence: Fence,
     /// Frameworks.
     pub frameworks: BTreeMap<FrameworkId, v1::FrameworkInfo>,
     /// Executors' runs.
@@ -60,7 +60,7 @@ impl Image {
             .ok_or_else(|| "a kind of value this release does not know".to_owned())?;
         match key {
             Key::Agent => self.agent = Some(read(value)?),
-            Key::Election => self.election = number(value)?,
+            Key::Election => self.fence = Fence::decode(value)?,
             Key::Framework(f) => {
                 self.frameworks.insert(f, read(value)?);
             }
@@ -141,7 +141,7 @@ mod tests {
         values.insert("f/x".to_owned(), vec![0xff, 0xff]);
         values.insert("future/x".to_owned(), vec![]);
         let image = Image::read(&values);
-        assert_eq!(image.election, 7);
+        assert_eq!(image.fence.election, 7);
         assert!(image.frameworks.is_empty());
         let lost: Vec<&str> = image.lost.iter().map(|l| l.key.as_str()).collect();
         assert_eq!(lost, ["f/x", "future/x"]);

@@ -11,6 +11,7 @@
 //! agent start without memory.
 
 mod error;
+mod fence;
 pub mod identity;
 mod image;
 mod journal;
@@ -19,6 +20,7 @@ mod lock;
 mod record;
 
 pub use error::CheckpointError;
+pub use fence::Fence;
 pub use image::{Image, LostRecord};
 pub use journal::{Batch, Change, Journal, Opened};
 pub use key::Key;

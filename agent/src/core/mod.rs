@@ -43,7 +43,7 @@ use mesos_types::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use mesos_wire::v1::{self, TaskState};
 
 use crate::{
-    checkpoint::Change,
+    checkpoint::{Change, Fence},
     config::AgentConfig,
     state::{AgentState, Executor, Framework, Phase, Task},
 };
@@ -84,8 +84,8 @@ pub struct Core {
     /// Random, new at each start of the process.
     process_epoch: String,
     session: Option<Session>,
-    /// Highest election number of a master seen.
-    election: u64,
+    /// The newest leader that was obeyed.
+    fence: Fence,
     /// Executors whose end the master has not taken over, with the message's sequence if it was sent.
     exited: Vec<(Option<u64>, mesos_control::v1::ExecutorExited)>,
     streams: BTreeMap<(FrameworkId, TaskId), Stream>,
@@ -114,7 +114,7 @@ impl Core {
             boot_id,
             process_epoch: uuid::Uuid::new_v4().to_string(),
             session: None,
-            election: 0,
+            fence: Fence::default(),
             exited: Vec::new(),
             streams: BTreeMap::new(),
             runs: HashMap::new(),

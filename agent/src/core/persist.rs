@@ -48,7 +48,7 @@ impl Core {
     }
 
     pub(super) fn persist_election(&mut self) {
-        let value = self.election.to_le_bytes().to_vec();
+        let value = self.fence.encode();
         self.put(&Key::Election, value);
     }
 

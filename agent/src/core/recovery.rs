@@ -22,7 +22,7 @@ impl Core {
     /// Rebuilds the state of an earlier process. Comes before any event.
     #[must_use]
     pub fn restore(mut self, image: Image, rebooted: bool) -> Self {
-        self.election = image.election;
+        self.fence = image.fence;
         self.state.counters.recovery_errors += image.lost.len() as u64;
         for (id, info) in image.frameworks {
             let framework = Framework::new(id.clone(), info);

@@ -211,17 +211,17 @@ impl Core {
     }
 
     pub(super) fn master_said(&mut self, id: SessionId, message: MasterMessage) {
-        let seen = self.election;
+        let fence = self.fence;
         let Some(session) = self.session.as_mut().filter(|session| session.id == id) else {
             return;
         };
-        let is_stale = message.election != 0 && message.election < seen;
+        let is_stale = fence.refuses(message.realm, message.election);
         let is_other = session.welcomed && session.master != message.master_id;
         if is_stale || is_other {
             tracing::warn!(
                 master = %message.master_id,
                 election = message.election,
-                seen,
+                seen = fence.election,
                 "refused a message of a master that does not lead any more"
             );
             self.effect(Effect::CloseSession(id));
@@ -238,11 +238,8 @@ impl Core {
         self.timers.set(Timer::Silence, at);
         self.exited
             .retain(|(sequence, _)| sequence.is_none_or(|sequence| sequence > acknowledged));
-        if message.election > self.election {
-            self.election = message.election;
-            if self.state.id.is_some() {
-                self.persist_election();
-            }
+        if self.fence.raise(message.realm, message.election) && self.state.id.is_some() {
+            self.persist_election();
         }
         let Some(body) = message.body else {
             return;

@@ -262,6 +262,7 @@ impl Rig {
             acknowledged: 0,
             master_id: master.to_owned(),
             election,
+            realm: 0,
             body: Some(body),
         };
         self.event(Event::Master(self.session, Box::new(message)));

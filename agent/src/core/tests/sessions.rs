@@ -114,6 +114,7 @@ fn a_master_that_does_not_lead_any_more_is_refused() {
                 acknowledged: 0,
                 master_id: master.to_owned(),
                 election,
+                realm: 0,
                 body: Some(Body::Welcome(mesos_control::v1::Welcome {
                     agent_id: Some("m-S0".into()),
                     ..Default::default()
