@@ -4,7 +4,7 @@ use std::path::Path;
 use mesos_store::{Batch, Store, Writer};
 
 use super::{
-    Change, Registry, RegistryError,
+    Registry, RegistryError,
     entries::{self, FORMAT, Step, Table},
 };
 
@@ -22,8 +22,8 @@ pub(super) fn open(path: &Path) -> Result<(Writer, Registry), RegistryError> {
 }
 
 /// The change as one batch.
-pub(super) fn batch(change: &Change) -> Batch {
-    entries::steps(change)
+pub(super) fn batch(steps: Vec<Step>) -> Batch {
+    steps
         .into_iter()
         .fold(Batch::new(), |batch, step| match step {
             Step::Put(table, key, value) => batch.put(table.name(), key, value),

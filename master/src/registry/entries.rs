@@ -68,6 +68,17 @@ pub(super) enum Step {
     Clear(Table),
 }
 
+impl Step {
+    /// Size of key and value, in bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Put(_, key, value) => key.len() + value.len(),
+            Self::Remove(_, key) => key.len(),
+            Self::Clear(_) => 0,
+        }
+    }
+}
+
 /// What a change comes to. All steps are made, or none.
 pub(super) fn steps(change: &Change) -> Vec<Step> {
     let mut steps = Vec::new();

@@ -4,14 +4,16 @@
 //! led last. Everything else comes back with agents and frameworks.
 //!
 //! - [`Registry`] is all of it, [`Change`] one step; a change is kept wholly or not at all.
-//! - [`Registrar`] keeps changes: nowhere, or in the embedded store of one master.
+//! - [`Registrar`] keeps changes: nowhere, in the embedded store of one master, or in ZooKeeper for several.
 //! - `entries` is the form in which both are stored: one key per fact, so that a change costs the same
 //!   however much there is.
 mod change;
 mod embedded;
 mod entries;
 mod error;
+mod figures;
 mod registrar;
+mod zookeeper;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,7 +24,9 @@ use mesos_wire::v1::{
 
 pub use change::{Change, MachineKey};
 pub use error::{RegistryError, WriteError};
+pub use figures::Figures;
 pub use registrar::{Committed, Registrar};
+pub use zookeeper::{ZooKeeper, ZooKeeperSettings};
 
 /// What a master starts with.
 #[derive(Debug, Clone, Default, PartialEq)]
