@@ -118,23 +118,36 @@ until_ok() {
     done
 }
 
-# port_busy PORT: does something listen on it?
+# port_busy PORT [ADDRESS]: does something listen on it, at that IPv4 address or at any?
 port_busy() {
-    awk -v p="$(printf '%04X' "$1")" '$4 == "0A" { n = split($2, a, ":"); if (a[n] == p) f = 1 }
+    # shellcheck disable=SC2046  # four numbers
+    pb_address=$([ -z "${2:-}" ] || printf '%02X%02X%02X%02X' $(echo "$2" | awk -F. '{ print $4, $3, $2, $1 }'))
+    awk -v p="$(printf '%04X' "$1")" -v at="$pb_address" '$4 == "0A" {
+            n = split($2, a, ":")
+            if (a[n] == p && (at == "" || a[1] == at || a[1] ~ /^0+$/)) f = 1
+        }
         END { exit !f }' /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
-# free_port: a port nothing listens on, below the kernel's ephemeral range; two
-# callers at once begin at different places
-free_port() {
-    fp=$((20000 + ($$ * 37) % 10000))
-    fp_tries=0
-    while [ $fp_tries -lt 500 ]; do
-        port_busy "$fp" || { echo "$fp"; return 0; }
-        fp=$((fp + 1)) fp_tries=$((fp_tries + 1))
+# free_ports N: the first of N ports in a row that nothing listens on, below the
+# kernel's ephemeral range; two callers at once begin at different places
+free_ports() {
+    fs_first=$((20000 + ($$ * 37) % 10000))
+    fs_tries=0 fs_free=0
+    while [ $fs_tries -lt 1000 ]; do
+        if port_busy $((fs_first + fs_free)); then
+            fs_first=$((fs_first + fs_free + 1)) fs_free=0
+        else
+            fs_free=$((fs_free + 1))
+            [ $fs_free -lt "$1" ] || { echo "$fs_first"; return 0; }
+        fi
+        fs_tries=$((fs_tries + 1))
     done
-    die "no free port from $((fp - 500)) to $fp"
+    die "no $1 free ports in a row near $fs_first"
 }
+
+# free_port: one of them
+free_port() { free_ports 1; }
 
 # engine_answers SOCKET: does a Docker engine answer there?
 engine_answers() { curl -fsS --max-time 5 --unix-socket "$1" http://localhost/_ping >/dev/null 2>&1; }

@@ -14,9 +14,11 @@ pub mod machine;
 pub mod scheduler;
 pub mod task;
 pub mod wait;
+pub mod zookeeper;
 
 mod daemon;
 
 pub use cluster::{Builder, TestCluster};
 pub use scheduler::Scheduler;
 pub use wait::{wait_for, wait_until};
+pub use zookeeper::ZooKeeper;
