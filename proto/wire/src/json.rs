@@ -20,7 +20,7 @@ mod write;
 use serde_json::Value;
 
 use crate::error::DecodeError;
-use crate::schema::Schema;
+use crate::schema::{Message, Schema};
 use crate::{WireMessage, protobuf};
 
 pub(crate) use write::write_default;
@@ -45,6 +45,19 @@ pub fn from_slice<M: WireMessage>(text: &[u8]) -> Result<M, DecodeError> {
 /// Writes one message as compact JSON text.
 pub fn to_vec<M: WireMessage>(message: &M) -> Vec<u8> {
     write::from_protobuf(Schema::of::<M>(), &protobuf::to_vec(message))
+}
+
+/// The JSON of a message in the protobuf encoding that [`crate::encode`] gave it.
+///
+/// # Panics
+/// May panic on other bytes: they are not checked again.
+pub fn transcode<M: WireMessage>(encoded: &[u8]) -> Vec<u8> {
+    write::from_protobuf(Schema::of::<M>(), encoded)
+}
+
+/// The JSON of each set field, with its index, in the order of the definition.
+pub(crate) fn fields_of(message: &Message, encoded: &[u8]) -> Vec<(usize, Vec<u8>)> {
+    write::fields(message, encoded)
 }
 
 /// One message as a JSON value, to be put into another one.

@@ -13,6 +13,7 @@ mod ids;
 pub mod json;
 pub mod protobuf;
 mod schema;
+mod splice;
 mod tag;
 
 /// Generated from `proto/`: one module per protobuf package, so `mesos.v1.scheduler.Call`
@@ -25,6 +26,7 @@ mod generated {
 pub use encoding::{Encoding, WireMessage, decode, encode};
 pub use error::{DecodeError, MalformedProtobuf, MissingFields, SyntaxError};
 pub use generated::mesos::v1;
+pub use splice::Splice;
 
 /// The encoded `google.protobuf.FileDescriptorSet` of every v1 file, without comments.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

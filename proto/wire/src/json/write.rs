@@ -20,6 +20,38 @@ pub(super) fn from_protobuf(message: &Message, bytes: &[u8]) -> Vec<u8> {
     writer.out
 }
 
+/// The JSON of each set field of a message that prost has encoded.
+pub(super) fn fields(message: &Message, bytes: &[u8]) -> Vec<(usize, Vec<u8>)> {
+    let mut writer = Writer {
+        schema: Schema::get(),
+        bytes,
+        out: Vec::new(),
+        found: Vec::new(),
+    };
+    let mut fields = Fields::new(bytes, 0, bytes.len());
+    while let Some(raw) = fields.next().expect(OURS) {
+        if let Some(index) = message.index_of(raw.number) {
+            writer.found.push((index, raw.value));
+        }
+    }
+    writer.found.sort_by_key(|&(index, _)| index);
+    let top = writer.found.len();
+    let mut written = Vec::new();
+    let mut at = 0;
+    while at < top {
+        let index = writer.found[at].0;
+        let same = writer.found[at..].iter().take_while(|(i, _)| *i == index);
+        let run = at + same.count();
+        let field = &message.fields[index];
+        writer.out.clear();
+        if writer.field(field, at, run, 0) {
+            written.push((index, writer.out.split_off(field.key.len())));
+        }
+        at = run;
+    }
+    written
+}
+
 /// The JSON of a default as the descriptor spells it.
 pub(crate) fn write_default(kind: Kind, text: &str, enums: &[Enum]) -> Vec<u8> {
     let mut out = vec![];
