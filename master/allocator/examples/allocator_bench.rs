@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use mesos_allocator::{Allocator, FrameworkSpec, OfferProposal, Options};
+use mesos_allocator::{AgentSpec, Allocator, FrameworkSpec, OfferProposal, Options};
 use mesos_types::{AgentId, parse_resources};
 
 fn main() {
@@ -35,7 +35,7 @@ fn bench(agents: usize, frameworks: usize) {
         for n in 0..agents {
             let id = AgentId::from(format!("agent-{n}"));
             allocator
-                .add_agent(&id, &total, &[], true)
+                .add_agent(&id, &AgentSpec::new(total.clone()), &[])
                 .expect("each id is new");
         }
     });

@@ -1,10 +1,16 @@
 //! One agent's resources: who holds what, and what is left.
 
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{borrow::Cow, collections::HashMap, sync::Arc, time::Duration};
 
-use mesos_types::{AgentId, FrameworkCapabilities, Quantities, Resource, Resources, Scalar};
+use mesos_types::{AgentId, FrameworkCapabilities, Resource, Resources, Scalar};
 
-use crate::filters::{Filters, Subscriber};
+use crate::{
+    AgentSpec,
+    amounts::Amounts,
+    charge::{Charge, by_reservation},
+    filters::{Filters, Subscriber},
+    options::AgentCapabilities,
+};
 
 /// An agent's books. All resources here are without allocation; the key of `used` says whose
 /// they are.
@@ -15,6 +21,11 @@ use crate::filters::{Filters, Subscriber};
 pub(crate) struct Agent {
     pub id: AgentId,
     pub active: bool,
+    pub hostname: String,
+    pub region: Option<String>,
+    pub capabilities: AgentCapabilities,
+    /// What the roles know to be free here.
+    pub known_free: Amounts,
     pub filters: Filters,
     /// Waits for its turn in the next run.
     pub queued: bool,
@@ -36,14 +47,19 @@ struct Kind {
 }
 
 impl Agent {
-    pub fn new(id: AgentId, total: Resources, active: bool) -> Self {
+    pub fn new(id: AgentId, spec: &AgentSpec) -> Self {
+        let total = spec.total.unallocated();
         Self {
             id,
-            active,
+            active: spec.active,
+            hostname: spec.hostname.clone(),
+            region: spec.region.clone(),
+            capabilities: spec.capabilities,
+            known_free: Amounts::default(),
             filters: Filters::default(),
             queued: false,
             timer: None,
-            kind: kind(&total),
+            kind: Kind::of(&total),
             available: total.clone(),
             total,
             used: HashMap::new(),
@@ -69,13 +85,32 @@ impl Agent {
 
     /// The agent has something else now.
     pub fn set_total(&mut self, total: Resources) {
-        self.kind = kind(&total);
+        self.kind = Kind::of(&total);
         self.total = total;
         self.balance();
     }
 
+    /// What anybody may have: available, not reserved and not revocable.
+    pub fn free(&self) -> Amounts {
+        if self.kind.special {
+            let free = |r: &Resource| r.meta.reservations.is_empty() && !r.meta.revocable;
+            Amounts::of(&self.available, free)
+        } else {
+            Amounts::all(&self.available)
+        }
+    }
+
+    /// What is reserved, by role.
+    pub fn reservations(&self) -> Vec<(Arc<str>, Amounts)> {
+        if self.kind.special {
+            by_reservation(&self.total)
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Books resources that are available. Answers by how much that adds to the holder's amounts.
-    pub fn take(&mut self, who: Subscriber, resources: &Resources) -> Quantities {
+    pub fn take(&mut self, who: Subscriber, resources: &Resources) -> Charge {
         if self.kind.special {
             self.available -= &resources.filter(|r| !r.meta.shared);
         } else {
@@ -85,20 +120,22 @@ impl Agent {
     }
 
     /// Books resources that are in use whether they were available or not.
-    pub fn charge(&mut self, who: Subscriber, resources: &Resources) -> Quantities {
+    pub fn charge(&mut self, who: Subscriber, resources: &Resources) -> Charge {
         let more = self.hold(who, resources);
         self.balance();
         more
     }
 
-    fn hold(&mut self, who: Subscriber, resources: &Resources) -> Quantities {
+    fn hold(&mut self, who: Subscriber, resources: &Resources) -> Charge {
+        let special = self.kind.special || Kind::of(resources).special;
         let held = self.used.entry(who).or_default();
-        let before = held.quantities();
+        if !special {
+            *held += resources;
+            return Charge::of(resources, false);
+        }
+        let before = Charge::of(held, true);
         *held += resources;
-        // A shared volume counts once, however often it is held.
-        let mut more = held.quantities();
-        more.subtract_all(&before);
-        more
+        Charge::of(held, true).minus(&before)
     }
 
     /// Whether all of `resources` is held.
@@ -108,14 +145,15 @@ impl Agent {
             .is_some_and(|held| held.contains(resources))
     }
 
-    /// Takes back resources that are held. Answers by how much that lowers the holder's amounts.
-    pub fn give_back(&mut self, who: Subscriber, resources: &Resources) -> Quantities {
+    /// Takes back resources that are held. Answers the change of the holder's amounts.
+    pub fn give_back(&mut self, who: Subscriber, resources: &Resources) -> Charge {
         let Some(held) = self.used.get_mut(&who) else {
-            return Quantities::default();
+            return Charge::default();
         };
-        let mut less = held.quantities();
+        let special = self.kind.special || Kind::of(resources).special;
+        let before = Charge::of(held, special);
         *held -= resources;
-        less.subtract_all(&held.quantities());
+        let change = Charge::of(held, special).minus(&before);
         if held.is_empty() {
             self.used.remove(&who);
         }
@@ -126,30 +164,37 @@ impl Agent {
         } else {
             self.available += resources;
         }
-        less
+        change
     }
 
     /// An operation has made `to` out of `from`, which is held.
-    /// Answers the holder's amounts before and after.
-    pub fn convert(
-        &mut self,
-        who: Subscriber,
-        from: &Resources,
-        to: &Resources,
-    ) -> (Quantities, Quantities) {
+    /// Answers the change of the holder's amounts.
+    pub fn convert(&mut self, who: Subscriber, from: &Resources, to: &Resources) -> Charge {
         let held = self.used.entry(who).or_default();
-        let before = held.quantities();
+        let before = Charge::of(held, true);
         *held -= from;
         *held += to;
-        let after = held.quantities();
+        let change = Charge::of(held, true).minus(&before);
         if held.is_empty() {
             self.used.remove(&who);
         }
+        self.convert_total(from, to);
+        change
+    }
+
+    /// An operation has made `to` out of `from`.
+    pub fn convert_total(&mut self, from: &Resources, to: &Resources) {
         let mut total = std::mem::take(&mut self.total);
         total -= from;
         total += to;
         self.set_total(total);
-        (before, after)
+    }
+
+    /// Whether all of `resources` is available, and nobody uses what is shared of it.
+    pub fn is_available(&self, resources: &Resources) -> bool {
+        let shared = resources.filter(|r| r.meta.shared);
+        let mut used = self.used.values().flat_map(Resources::distinct);
+        self.available.contains(resources) && !used.any(|r| shared.distinct().any(|s| s == r))
     }
 
     /// Works out anew what is available.
@@ -192,12 +237,14 @@ impl Agent {
     }
 }
 
-fn kind(total: &Resources) -> Kind {
-    let special =
-        |r: &Resource| r.meta.shared || r.meta.revocable || !r.meta.reservations.is_empty();
-    Kind {
-        special: total.distinct().any(special),
-        gpus: total.gpus().is_some_and(|gpus| gpus > Scalar::ZERO),
+impl Kind {
+    fn of(resources: &Resources) -> Self {
+        let special =
+            |r: &Resource| r.meta.shared || r.meta.revocable || !r.meta.reservations.is_empty();
+        Self {
+            special: resources.distinct().any(special),
+            gpus: resources.gpus().is_some_and(|gpus| gpus > Scalar::ZERO),
+        }
     }
 }
 
@@ -215,7 +262,7 @@ mod tests {
     #[test]
     fn an_agent_that_shrinks_below_what_is_held_has_nothing_until_enough_is_given_back() {
         let who = (FrameworkKey::new(0), RoleKey::new(0));
-        let mut agent = Agent::new("a".into(), parse("cpus:4;mem:100"), true);
+        let mut agent = Agent::new("a".into(), &AgentSpec::new(parse("cpus:4;mem:100")));
         let _ = agent.take(who, &parse("cpus:3"));
         assert_eq!(agent.available(), &parse("cpus:1;mem:100"));
         agent.set_total(parse("cpus:2;mem:100"));
@@ -225,14 +272,15 @@ mod tests {
         assert!(!agent.overcommitted);
         assert_eq!(agent.available(), &parse("cpus:1;mem:100"));
         let less = agent.give_back(who, &parse("cpus:1"));
-        assert_eq!(less, parse("cpus:1").quantities());
+        assert_eq!(less, Charge::of(&parse("cpus:1"), false).negative());
         assert_eq!(agent.available(), agent.total());
         assert!(agent.used().is_empty());
     }
 
     #[test]
     fn roles_get_what_is_reserved_for_them_or_above_them() {
-        let agent = Agent::new("a".into(), parse("cpus:1;cpus(eng):2;cpus(ops):4"), true);
+        let spec = AgentSpec::new(parse("cpus:1;cpus(eng):2;cpus(ops):4"));
+        let agent = Agent::new("a".into(), &spec);
         let cpus = |role: &str| agent.available_to(role).cpus().unwrap().as_f64();
         assert_eq!(cpus("eng"), 3.0);
         assert_eq!(cpus("eng/prod"), 3.0);

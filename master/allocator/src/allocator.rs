@@ -6,15 +6,17 @@ use std::{
     time::Duration,
 };
 
-use mesos_types::{AgentId, FrameworkId, Quantities, Resources};
+use mesos_types::{AgentId, FrameworkId, Resources};
 
 use crate::{
-    AllocatorError, FrameworkSpec, Options,
+    AgentSpec, AllocatorError, FrameworkSpec, Options, Quota, Weight,
     agent::Agent,
+    amounts::Amounts,
+    charge::Charge,
     filters::Subscriber,
     framework::{Framework, Subscription},
+    maintenance::Maintenance,
     roles::Roles,
-    share::Cluster,
     table::{AgentKey, FrameworkKey, RoleKey, Table},
 };
 
@@ -36,21 +38,37 @@ pub struct Allocator {
     pub(crate) timers: BTreeSet<(Duration, AgentKey)>,
     /// How many subscriptions have smallest offers of their own.
     pub(crate) own_minimums: usize,
+    pub(crate) maintenance: Maintenance,
+    /// Nothing is offered until then, or until so many agents are there, if any role has a quota.
+    pub(crate) hold: Option<Hold>,
+    pub(crate) runs: u64,
+    /// Hostnames of the only agents that are offered.
+    whitelist: Option<BTreeSet<String>>,
     epoch: u64,
+}
+
+/// Why nothing is offered yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hold {
+    pub agents: usize,
+    pub until: Duration,
 }
 
 impl Allocator {
     /// Without agents and frameworks.
     pub fn new(options: Options) -> Self {
-        let cluster = Cluster::new(options.excluded_from_shares.clone());
         Self {
-            roles: Roles::new(cluster, options.weights.clone()),
+            roles: Roles::new(&options),
             options,
             agents: Table::default(),
             frameworks: Table::default(),
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             own_minimums: 0,
+            maintenance: Maintenance::default(),
+            hold: None,
+            runs: 0,
+            whitelist: None,
             epoch: 0,
         }
     }
@@ -66,6 +84,7 @@ impl Allocator {
         self.subscribe(key, spec);
         self.end_refusals(key, |_| true);
         self.apply_activity(key);
+        self.maintenance.ask_again(key, true);
         self.queue_all();
     }
 
@@ -102,14 +121,16 @@ impl Allocator {
             let held: Vec<_> = held.into_iter().map(|(who, r)| (*who, r.clone())).collect();
             for (who, resources) in held {
                 let less = agent.give_back(who, &resources);
-                self.roles.release(who.1, key, &less);
+                self.roles.charge(who.1, key, &less, false);
                 agent.filters.end_throttles();
                 freed.push(agent_key);
             }
         }
         for agent in freed {
+            self.recount(agent);
             self.enqueue(agent);
         }
+        self.maintenance.forget_framework(key);
         let Some((_, framework)) = self.frameworks.remove(id.as_str()) else {
             return Ok(());
         };
@@ -136,11 +157,13 @@ impl Allocator {
             framework.active = true;
         }
         self.apply_activity(key);
+        self.maintenance.ask_again(key, false);
         self.queue_all();
         Ok(())
     }
 
-    /// The framework gets no offers, and its filters end. What it holds it keeps.
+    /// The framework gets no offers, and its filters end. What it holds it keeps. Inverse offers
+    /// that it has not answered count as taken back.
     ///
     /// # Errors
     /// If the framework is unknown.
@@ -151,6 +174,7 @@ impl Allocator {
         }
         self.end_refusals(key, |_| true);
         self.apply_activity(key);
+        self.maintenance.ask_again(key, true);
         Ok(())
     }
 
@@ -165,6 +189,7 @@ impl Allocator {
     }
 
     /// Offers for these roles, or for all if `roles` is empty, whatever was declined before.
+    /// Inverse offers too, whatever was answered before.
     ///
     /// # Errors
     /// If the framework is unknown, or not subscribed to one of them.
@@ -172,21 +197,21 @@ impl Allocator {
         let (key, roles) = self.subscribed(id, roles)?;
         self.set_suppressed(key, &roles, false);
         self.end_refusals(key, |role| roles.contains(&role));
+        self.maintenance.ask_again(key, false);
         self.queue_all();
         Ok(())
     }
 
     /// Adds an agent. `used` is what frameworks hold on it, with allocation roles; they need not
-    /// have been added yet. One that is not `active` is not offered.
+    /// have been added yet. One that is not active is not offered.
     ///
     /// # Errors
     /// If the agent is known, or something used is allocated to no role.
     pub fn add_agent(
         &mut self,
         id: &AgentId,
-        total: &Resources,
+        spec: &AgentSpec,
         used: &[(FrameworkId, Resources)],
-        active: bool,
     ) -> Result<(), AllocatorError> {
         if self.agents.key(id.as_str()).is_some() {
             return Err(AllocatorError::KnownAgent(id.clone()));
@@ -195,16 +220,18 @@ impl Allocator {
             .iter()
             .map(|(framework, resources)| Ok((framework, by_role(framework, resources)?)))
             .collect::<Result<_, AllocatorError>>()?;
-        let total = total.unallocated();
-        self.roles
-            .resize_cluster(&Quantities::default(), &total.quantities());
-        let agent = self
-            .agents
-            .insert(id.clone(), Agent::new(id.clone(), total, active));
-        for (framework, parts) in used {
-            self.charge_parts(framework, agent, &parts);
+        let agent = Agent::new(id.clone(), spec);
+        let total = Amounts::all(agent.total());
+        self.roles.resize_cluster(&Amounts::default(), &total);
+        for (role, amounts) in agent.reservations() {
+            self.roles.reserve(&role, &amounts);
         }
-        self.enqueue(agent);
+        let key = self.agents.insert(id.clone(), agent);
+        self.recount(key);
+        for (framework, parts) in used {
+            self.charge_parts(framework, key, &parts);
+        }
+        self.enqueue(key);
         Ok(())
     }
 
@@ -226,24 +253,114 @@ impl Allocator {
         Ok(())
     }
 
-    /// The agent has these resources now. If they are not what it had, refusals on it end.
+    /// The agent has these resources now, revocable ones included. If they are not what it had,
+    /// refusals on it end.
     ///
     /// # Errors
     /// If the agent is unknown.
     pub fn update_agent(&mut self, id: &AgentId, total: &Resources) -> Result<(), AllocatorError> {
         let key = self.known_agent(id)?;
-        let Some(agent) = self.agents.get_mut(key) else {
-            return Ok(());
-        };
-        let (before, total) = (agent.total().quantities(), total.unallocated());
-        if *agent.total() == total {
+        let total = total.unallocated();
+        let differs = |agent: &Agent| *agent.total() != total;
+        if !self.agents.get(key).is_some_and(differs) {
             return Ok(());
         }
-        self.roles.resize_cluster(&before, &total.quantities());
-        agent.set_total(total);
-        agent.filters.clear();
+        self.change_agent(key, |agent| {
+            agent.set_total(total);
+            agent.filters.clear();
+        });
         self.enqueue(key);
         Ok(())
+    }
+
+    /// The agent says this about itself now. Refusals on it end, as its attributes may differ.
+    /// What is held on it stays so.
+    ///
+    /// # Errors
+    /// If the agent is unknown.
+    pub fn update_agent_spec(
+        &mut self,
+        id: &AgentId,
+        spec: &AgentSpec,
+    ) -> Result<(), AllocatorError> {
+        let key = self.known_agent(id)?;
+        self.change_agent(key, |agent| {
+            agent.set_total(spec.total.unallocated());
+            agent.filters.clear();
+            agent.active = spec.active;
+            agent.hostname.clone_from(&spec.hostname);
+            agent.region.clone_from(&spec.region);
+            agent.capabilities = spec.capabilities;
+        });
+        self.enqueue(key);
+        Ok(())
+    }
+
+    /// An operator's operation has made `to` out of `from`, which nobody holds: a reservation, a
+    /// volume. Both are without allocation.
+    ///
+    /// # Errors
+    /// If the agent is unknown, or not all of `from` is free on it; nothing is changed then.
+    pub fn update_available(
+        &mut self,
+        id: &AgentId,
+        from: &Resources,
+        to: &Resources,
+    ) -> Result<(), AllocatorError> {
+        let key = self.known_agent(id)?;
+        let (from, to) = (from.unallocated(), to.unallocated());
+        if !self.agents.get(key).is_some_and(|a| a.is_available(&from)) {
+            return Err(AllocatorError::NotFree {
+                agent: id.clone(),
+                resources: from.to_string(),
+            });
+        }
+        self.change_agent(key, |agent| agent.convert_total(&from, &to));
+        self.enqueue(key);
+        Ok(())
+    }
+
+    /// Changes an agent's total, with everything that hangs on it.
+    pub(crate) fn change_agent<T>(
+        &mut self,
+        key: AgentKey,
+        change: impl FnOnce(&mut Agent) -> T,
+    ) -> Option<T> {
+        let agent = self.agents.get_mut(key)?;
+        let (before, reserved) = (Amounts::all(agent.total()), agent.reservations());
+        let changed = change(agent);
+        let (after, reserves) = (Amounts::all(agent.total()), agent.reservations());
+        self.roles.resize_cluster(&before, &after);
+        if reserved != reserves {
+            for (role, amounts) in reserves {
+                self.roles.reserve(&role, &amounts);
+            }
+            for (role, amounts) in reserved {
+                self.roles
+                    .reserve(&role, &Amounts::default().minus(&amounts));
+            }
+        }
+        self.recount(key);
+        Some(changed)
+    }
+
+    /// Tells the roles what is free on an agent, after any change of that.
+    pub(crate) fn recount(&mut self, key: AgentKey) {
+        let Some(agent) = self.agents.get_mut(key) else {
+            return;
+        };
+        let free = if is_offered(self.whitelist.as_ref(), agent) {
+            agent.free()
+        } else {
+            Amounts::default()
+        };
+        self.roles.change_free(&agent.known_free, &free);
+        agent.known_free = free;
+    }
+
+    /// Whether the agent is offered to anybody.
+    pub(crate) fn is_offered(&self, agent: &Agent) -> bool {
+        is_offered(self.whitelist.as_ref(), agent)
     }
 
     /// Forgets an agent and everything held on it.
@@ -256,12 +373,20 @@ impl Allocator {
         if let Some(at) = agent.timer {
             self.timers.remove(&(at, key));
         }
+        self.maintenance.forget_agent(key);
         for (who, resources) in agent.used() {
-            self.roles.release(who.1, who.0, &resources.quantities());
+            let less = Charge::of(resources, true).negative();
+            self.roles.charge(who.1, who.0, &less, false);
             self.end_holding(*who);
         }
         self.roles
-            .resize_cluster(&agent.total().quantities(), &Quantities::default());
+            .change_free(&agent.known_free, &Amounts::default());
+        let total = Amounts::all(agent.total());
+        self.roles.resize_cluster(&total, &Amounts::default());
+        for (role, amounts) in agent.reservations() {
+            self.roles
+                .reserve(&role, &Amounts::default().minus(&amounts));
+        }
         Ok(())
     }
 
@@ -274,6 +399,7 @@ impl Allocator {
         if let Some(agent) = self.agents.get_mut(key) {
             agent.active = true;
         }
+        self.recount(key);
         self.enqueue(key);
         Ok(())
     }
@@ -287,7 +413,53 @@ impl Allocator {
         if let Some(agent) = self.agents.get_mut(key) {
             agent.active = false;
         }
+        self.recount(key);
         Ok(())
+    }
+
+    /// `--whitelist`: only agents with these hostnames are offered; `None`: all are. An empty list
+    /// means no offers.
+    pub fn set_whitelist(&mut self, hostnames: Option<BTreeSet<String>>) {
+        if self.whitelist == hostnames {
+            return;
+        }
+        self.whitelist = hostnames;
+        let keys: Vec<AgentKey> = self.agents.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.recount(key);
+        }
+        self.queue_all();
+    }
+
+    /// Gives a role another quota, at once; an empty one is none. Its name must be valid, and the
+    /// quota be checked: guarantees within limits, those of sub-roles within that of their parent.
+    /// A role that has more than its new limit keeps it, and gets nothing more.
+    pub fn set_quota(&mut self, role: &str, quota: Quota) {
+        self.roles.set_quota(role, Some(quota));
+    }
+
+    /// From now on these roles have these weights; others keep theirs. Offers stay as they are.
+    pub fn set_weights(&mut self, weights: &[(String, Weight)]) {
+        self.roles.set_weights(weights);
+    }
+
+    /// After a failover: if any role has a quota, nothing is offered before so large a part of
+    /// the expected agents has been added, or before `until`. So nobody gets what a guarantee
+    /// needs only because the agents of that role are not back yet.
+    ///
+    /// Source of 80 % and 10 minutes: `AGENT_RECOVERY_FACTOR`, `ALLOCATION_HOLD_OFF_RECOVERY_TIMEOUT`
+    /// in `allocator/mesos/hierarchical.cpp` of Apache Mesos 1.11.
+    pub fn hold(&mut self, expected_agents: usize, fraction: f64, until: Duration) {
+        // More agents than fit a double exactly do not fit the memory.
+        let agents = (expected_agents as f64 * fraction).floor() as usize;
+        self.hold = Some(Hold { agents, until });
+    }
+
+    /// Whether nothing is offered because of [`Allocator::hold`].
+    pub fn is_held(&self, now: Duration) -> bool {
+        self.hold.is_some_and(|hold| {
+            self.roles.has_quotas() && self.agents.len() < hold.agents && now < hold.until
+        })
     }
 
     pub(crate) fn known_agent(&self, id: &AgentId) -> Result<AgentKey, AllocatorError> {
@@ -425,11 +597,13 @@ impl Allocator {
             };
             let first = !agent.used().contains_key(&who);
             let more = agent.charge(who, resources);
-            self.roles.allocate(role, key, &more);
+            self.roles.charge(role, key, &more, true);
             if first {
                 self.begin_holding(who);
             }
         }
+        self.maintenance.touch(agent);
+        self.recount(agent);
     }
 
     /// The framework holds something on one more agent.
@@ -471,7 +645,7 @@ impl Allocator {
     }
 
     /// The next run looks at every agent that has anything to offer.
-    fn queue_all(&mut self) {
+    pub(crate) fn queue_all(&mut self) {
         for (key, agent) in self.agents.iter_mut() {
             if agent.active && !agent.queued && !agent.available().is_empty() {
                 agent.queued = true;
@@ -479,6 +653,10 @@ impl Allocator {
             }
         }
     }
+}
+
+fn is_offered(whitelist: Option<&BTreeSet<String>>, agent: &Agent) -> bool {
+    agent.active && whitelist.is_none_or(|list| list.contains(&agent.hostname))
 }
 
 /// The resources by the role they are allocated to, without that allocation.

@@ -42,4 +42,20 @@ pub enum AllocatorError {
         /// Which resources.
         resources: String,
     },
+    /// What an operator wants to convert is not free.
+    #[error("`{resources}` are not free on agent {agent}")]
+    NotFree {
+        /// On which agent.
+        agent: AgentId,
+        /// Which resources.
+        resources: String,
+    },
+    /// A framework answers an inverse offer that it does not have.
+    #[error("framework {framework} has no inverse offer of agent {agent}")]
+    NoInverseOffer {
+        /// Which framework.
+        framework: FrameworkId,
+        /// Of which agent.
+        agent: AgentId,
+    },
 }

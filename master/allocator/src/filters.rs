@@ -141,6 +141,12 @@ impl Filters {
         ends.into_iter().flatten().min()
     }
 
+    /// Whose filters there are, each as often as it has one.
+    pub fn asked(&self) -> impl Iterator<Item = Subscriber> {
+        let asked = self.asked.0.iter();
+        asked.flat_map(|(who, all)| std::iter::repeat_n(*who, all.len()))
+    }
+
     /// Forgets those of a framework that is gone.
     pub fn forget_framework(&mut self, framework: FrameworkKey) {
         self.asked.0.retain(|(who, _), _| *who != framework);

@@ -12,11 +12,17 @@
 
 mod agent;
 mod allocator;
+mod amounts;
+mod charge;
 mod error;
+mod figures;
 mod filters;
 mod framework;
+mod maintenance;
 mod offers;
 mod options;
+mod policy;
+mod quota;
 mod roles;
 mod share;
 mod sorter;
@@ -25,6 +31,11 @@ mod table;
 pub use allocator::Allocator;
 pub use error::AllocatorError;
 pub use filters::refusal_from_seconds;
+pub use maintenance::InverseProposal;
 pub use offers::OfferProposal;
-pub use options::{FrameworkSpec, Options, parse_min_allocatable};
+pub use options::{
+    AgentCapabilities, AgentSpec, FrameworkSpec, Options, parse_min_allocatable, policy_by_name,
+};
+pub use policy::{DominantShare, Occasion, Policy, Random, Standing};
+pub use quota::Quota;
 pub use share::Weight;

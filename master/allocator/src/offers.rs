@@ -1,12 +1,18 @@
 //! Who is offered what, and what becomes of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use mesos_types::{AgentId, FrameworkId, Quantities, Resources};
+use mesos_types::{AgentId, FrameworkId, Resource, Resources, Scalar, Value};
 
 use crate::{
-    Allocator, AllocatorError, allocator::by_role, filters::Subscriber, options::is_worth_offering,
-    table::AgentKey,
+    Allocator, AllocatorError,
+    agent::Agent,
+    allocator::by_role,
+    filters::Subscriber,
+    framework::Framework,
+    options::is_worth_offering,
+    quota::{Allowance, Cut},
+    table::{AgentKey, RoleKey},
 };
 
 /// Resources that a framework shall be offered. They count as held by it from now on, until
@@ -33,8 +39,16 @@ impl Allocator {
     /// things in between. As long as some are left, [`Allocator::next_wakeup`] says "at once".
     pub fn allocate_some(&mut self, now: Duration, most_agents: usize) -> Vec<OfferProposal> {
         self.tick(now);
-        self.roles.refresh();
         let mut proposals = Vec::new();
+        if self.is_held(now) {
+            return proposals;
+        }
+        self.hold = None;
+        self.roles.refresh();
+        if self.roles.take_relaxed() {
+            self.queue_all();
+        }
+        self.runs += u64::from(!self.queue.is_empty());
         for _ in 0..most_agents {
             let Some(key) = self.queue.pop_front() else {
                 break;
@@ -68,11 +82,22 @@ impl Allocator {
     /// When [`Allocator::allocate`] has something to do if nothing else happens: zero for at
     /// once, `None` for not at all.
     pub fn next_wakeup(&self) -> Option<Duration> {
-        if self.queue.is_empty() {
-            self.timers.first().map(|(at, _)| *at)
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let agents = if self.queue.is_empty() && !self.roles.is_relaxed() {
+            timer
         } else {
             Some(Duration::ZERO)
-        }
+        };
+        let agents = match self.hold {
+            Some(hold) if self.roles.has_quotas() && self.agents.len() < hold.agents => {
+                Some(hold.until)
+            }
+            _ => agents,
+        };
+        [agents, self.maintenance.next()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Takes back resources of an offer, task or executor, with the allocation roles they have.
@@ -102,7 +127,7 @@ impl Allocator {
                 break;
             };
             let less = agent.give_back(who, &part);
-            self.roles.release(who.1, who.0, &less);
+            self.roles.charge(who.1, who.0, &less, false);
             let holds_more = agent.used().contains_key(&who);
             let subscription = self.frameworks.get(who.0).filter(|f| f.active);
             let epoch = subscription.and_then(|f| Some(f.subscriptions.get(&who.1)?.epoch));
@@ -128,6 +153,7 @@ impl Allocator {
                 self.end_holding(who);
             }
         }
+        self.recount(agent_key);
         self.enqueue(agent_key);
         Ok(())
     }
@@ -159,16 +185,11 @@ impl Allocator {
             });
         }
         for ((who, from), path) in parts.iter().zip(&paths) {
-            let Some(agent) = self.agents.get_mut(agent_key) else {
-                break;
-            };
             let nothing = Resources::new();
-            let before_total = agent.total().quantities();
-            let (before, after) = agent.convert(*who, from, matching(path).unwrap_or(&nothing));
+            let to = matching(path).unwrap_or(&nothing);
+            let change = self.change_agent(agent_key, |agent| agent.convert(*who, from, to));
             self.roles
-                .resize_cluster(&before_total, &agent.total().quantities());
-            self.roles.release(who.1, who.0, &before);
-            self.roles.allocate(who.1, who.0, &after);
+                .charge(who.1, who.0, &change.unwrap_or_default(), false);
             let holds_more = self
                 .agents
                 .get(agent_key)
@@ -233,21 +254,24 @@ impl Allocator {
             served.subscribers.push(who);
             let first = !agent.used().contains_key(&who);
             let more = agent.take(who, &resources);
-            self.roles.allocate(who.1, who.0, &more);
+            self.roles.charge(who.1, who.0, &more, true);
             if first {
                 self.begin_holding(who);
+                self.maintenance.touch(key);
             }
+            self.recount(key);
         }
     }
 
-    /// Whose turn it is to be offered what this agent has left, and what of it.
+    /// Whose turn it is to be offered what this agent has left, and what of it: somebody in a role
+    /// with a guarantee that is not met, else anybody.
     fn next_offer(
         &self,
         key: AgentKey,
         served: &Served,
         now: Duration,
     ) -> Option<(Subscriber, Resources)> {
-        let agent = self.agents.get(key).filter(|agent| agent.active)?;
+        let agent = self.agents.get(key).filter(|a| self.is_offered(a))?;
         let usual = &self.options.min_allocatable;
         let amounts = agent.available().quantities();
         if agent.available().is_empty()
@@ -255,82 +279,123 @@ impl Allocator {
         {
             return None;
         }
-        for role in self.roles.in_order() {
-            let offerable = agent.available_to(&self.roles.path(role));
-            if offerable.is_empty() {
+        let mut roles = self.roles.in_order();
+        if self.roles.anybody_is_owed(&agent.known_free) {
+            let mut owed = self.roles.in_order();
+            let found = owed.find_map(|role| {
+                let owed = self.roles.is_owed(role, &agent.known_free);
+                owed.then(|| self.offer_in_role(agent, role, served, now))?
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        roles.find_map(|role| self.offer_in_role(agent, role, served, now))
+    }
+
+    /// The same among the frameworks of one role.
+    fn offer_in_role(
+        &self,
+        agent: &Agent,
+        role: RoleKey,
+        served: &Served,
+        now: Duration,
+    ) -> Option<(Subscriber, Resources)> {
+        let path = self.roles.path(role);
+        if path.contains('/') && !agent.capabilities.hierarchical_role {
+            return None;
+        }
+        let offerable = agent.available_to(&path);
+        if offerable.is_empty() {
+            return None;
+        }
+        let restricted = !self.roles.is_unrestricted(role);
+        for framework_key in self.roles.frameworks_in_order(role) {
+            let who = (framework_key, role);
+            let Some(framework) = self.frameworks.get(framework_key) else {
+                continue;
+            };
+            let Some(subscription) = framework.subscriptions.get(&role) else {
+                continue;
+            };
+            if served.subscribers.contains(&who) || !self.may_use(framework, agent) {
                 continue;
             }
-            for framework_key in self.roles.frameworks_in_order(role) {
-                let who = (framework_key, role);
-                let Some(framework) = self.frameworks.get(framework_key) else {
-                    continue;
-                };
-                let Some(subscription) = framework.subscriptions.get(&role) else {
-                    continue;
-                };
-                let capabilities = framework.capabilities;
-                let gpus_barred = self.options.filter_gpu_resources && agent.has_gpus();
-                if served.subscribers.contains(&who) || (gpus_barred && !capabilities.gpu_resources)
-                {
-                    continue;
-                }
-                let offer = agent.understood(&offerable, capabilities, !served.shared);
-                let minimums = subscription.min_allocatable.as_ref().unwrap_or(usual);
-                if offer.is_empty() || !is_worth_offering(&offer.quantities(), minimums) {
+            let mut offer = agent.understood(&offerable, framework.capabilities, !served.shared);
+            let usual = &self.options.min_allocatable;
+            let minimums = subscription.min_allocatable.as_ref().unwrap_or(usual);
+            let worth = |offer: &Resources| {
+                !offer.is_empty() && is_worth_offering(&offer.quantities(), minimums)
+            };
+            if !worth(&offer) {
+                continue;
+            }
+            if restricted {
+                offer = Cow::Owned(self.within_quota(role, &offer));
+                if !worth(&offer) {
                     continue;
                 }
-                if !agent.filters.refuses(who, subscription.epoch, &offer, now) {
-                    return Some((who, offer.into_owned()));
-                }
+            }
+            if !agent.filters.refuses(who, subscription.epoch, &offer, now) {
+                return Some((who, offer.into_owned()));
             }
         }
         None
     }
 
-    /// How many agents are known.
-    pub fn agent_count(&self) -> usize {
-        self.agents.len()
+    /// Whether the framework may be offered anything of the agent.
+    fn may_use(&self, framework: &Framework, agent: &Agent) -> bool {
+        let can = framework.capabilities;
+        let gpus_barred = self.options.filter_gpu_resources && agent.has_gpus();
+        let far = agent.region.is_some() && agent.region != self.options.region;
+        (can.gpu_resources || !gpus_barred)
+            && (can.region_aware || !far)
+            && (agent.capabilities.multi_role || !can.multi_role)
     }
 
-    /// What of an agent nobody holds, without allocation.
-    pub fn available(&self, agent: &AgentId) -> Option<&Resources> {
-        Some(
-            self.agents
-                .get(self.agents.key(agent.as_str())?)?
-                .available(),
-        )
-    }
-
-    /// What frameworks hold on an agent, offered or in use, with allocation roles.
-    pub fn held(&self, agent: &AgentId) -> Vec<(FrameworkId, Resources)> {
-        let key = self.agents.key(agent.as_str());
-        let Some(agent) = key.and_then(|key| self.agents.get(key)) else {
-            return Vec::new();
-        };
-        let held = agent
-            .used()
-            .iter()
-            .filter_map(|((framework, role), resources)| {
-                let framework = self.frameworks.get(*framework)?;
-                Some((
-                    framework.name.as_ref().into(),
-                    resources.allocated_to(&self.roles.path(*role)),
-                ))
+    /// What of `offer` the role may get without breaking a limit of its own or above it, and
+    /// without taking what is kept free for guarantees of others.
+    fn within_quota(&self, role: RoleKey, offer: &Resources) -> Resources {
+        let mut allowances: Vec<(&str, Allowance<'_>)> = Vec::with_capacity(4);
+        let mut allowed = Resources::new();
+        let mut cuts = Cut::default();
+        for resource in offer.distinct() {
+            let Value::Scalar(amount) = &resource.value else {
+                allowed.add(resource.clone());
+                continue;
+            };
+            let reservation = resource.reservation_role();
+            let span = self.roles.span(role, reservation);
+            if resource.meta.revocable || span == 0 {
+                allowed.add(resource.clone());
+                continue;
+            }
+            let name = &*resource.name;
+            let known = allowances.iter().position(|(known, _)| *known == name);
+            let at = known.unwrap_or_else(|| {
+                allowances.push((name, self.roles.allowance(role, name)));
+                allowances.len() - 1
             });
-        held.collect()
-    }
-
-    /// Scalar amounts that frameworks of a role and its sub-roles hold.
-    pub fn held_by_role(&self, role: &str) -> Quantities {
-        let key = self.roles.key(role);
-        key.and_then(|key| self.roles.allocated(key))
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    /// Scalar amounts of all agents.
-    pub fn cluster_total(&self) -> &Quantities {
-        self.roles.cluster().total()
+            let (granted, cut) = allowances[at].1.grant(
+                amount.thousandths(),
+                span,
+                reservation.is_none(),
+                resource.is_indivisible() || resource.meta.shared,
+            );
+            cuts.limit |= cut.limit;
+            cuts.headroom |= cut.headroom;
+            allowed.add(Resource {
+                value: Value::Scalar(Scalar::from_thousandths(granted)),
+                ..resource.clone()
+            });
+        }
+        if cuts.limit {
+            self.roles.note_limit(role);
+        }
+        if cuts.headroom {
+            self.roles.note_headroom();
+        }
+        allowed
     }
 }
 

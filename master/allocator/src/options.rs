@@ -2,13 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
-use mesos_types::{FrameworkCapabilities, Quantities, ResourceError, Scalar, parse_resources};
-use mesos_wire::v1::FrameworkInfo;
+use mesos_types::{
+    FrameworkCapabilities, Quantities, ResourceError, Resources, Scalar, parse_resources,
+};
+use mesos_wire::v1::{
+    FrameworkInfo,
+    agent_info::{Capability, capability::Type},
+};
 
-use crate::Weight;
+use crate::{DominantShare, Policy, Random, Weight};
 
 /// How the whole cluster is divided.
 #[derive(Debug, Clone)]
@@ -25,6 +31,15 @@ pub struct Options {
     pub excluded_from_shares: BTreeSet<String>,
     /// `--weights`, by role; others weigh 1.
     pub weights: HashMap<String, Weight>,
+    /// `--role_sorter`: which role is next.
+    pub role_sorter: Arc<dyn Policy>,
+    /// `--framework_sorter`: which framework of a role is next.
+    pub framework_sorter: Arc<dyn Policy>,
+    /// Where the random numbers of policies begin: the same seed and calls, the same offers.
+    pub seed: u64,
+    /// The region of the master, from `--domain`. Agents of another one are for frameworks with
+    /// REGION_AWARE only.
+    pub region: Option<String>,
 }
 
 impl Default for Options {
@@ -38,6 +53,77 @@ impl Default for Options {
             filter_gpu_resources: true,
             excluded_from_shares: BTreeSet::new(),
             weights: HashMap::new(),
+            role_sorter: Arc::new(DominantShare),
+            framework_sorter: Arc::new(DominantShare),
+            seed: 0,
+            region: None,
+        }
+    }
+}
+
+/// The policy of a name that `--role_sorter` and `--framework_sorter` take: `drf` or `random`.
+pub fn policy_by_name(name: &str) -> Option<Arc<dyn Policy>> {
+    match name {
+        "drf" => Some(Arc::new(DominantShare)),
+        "random" => Some(Arc::new(Random)),
+        _ => None,
+    }
+}
+
+/// What an agent says it understands, as far as offers depend on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AgentCapabilities {
+    /// MULTI_ROLE: may be offered to frameworks with several roles.
+    pub multi_role: bool,
+    /// HIERARCHICAL_ROLE: may be offered for roles such as `eng/web`.
+    pub hierarchical_role: bool,
+    /// RESERVATION_REFINEMENT: knows reservations on top of reservations. No offer depends on it.
+    pub reservation_refinement: bool,
+}
+
+impl AgentCapabilities {
+    /// All of them.
+    pub const ALL: Self = Self {
+        multi_role: true,
+        hierarchical_role: true,
+        reservation_refinement: true,
+    };
+}
+
+impl From<&[Capability]> for AgentCapabilities {
+    fn from(capabilities: &[Capability]) -> Self {
+        let has = |wanted| capabilities.iter().any(|c| c.r#type() == wanted);
+        Self {
+            multi_role: has(Type::MultiRole),
+            hierarchical_role: has(Type::HierarchicalRole),
+            reservation_refinement: has(Type::ReservationRefinement),
+        }
+    }
+}
+
+/// What is known about an agent.
+#[derive(Debug, Clone, Default)]
+pub struct AgentSpec {
+    /// Everything it has; allocations are passed over.
+    pub total: Resources,
+    /// What the list of [`crate::Allocator::set_whitelist`] calls it.
+    pub hostname: String,
+    /// What it understands.
+    pub capabilities: AgentCapabilities,
+    /// The region of its fault domain; `None`: that of the master.
+    pub region: Option<String>,
+    /// Whether it is offered now.
+    pub active: bool,
+}
+
+impl AgentSpec {
+    /// An active agent without a name or region that understands everything.
+    pub fn new(total: Resources) -> Self {
+        Self {
+            total,
+            capabilities: AgentCapabilities::ALL,
+            active: true,
+            ..Self::default()
         }
     }
 }

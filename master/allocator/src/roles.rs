@@ -1,18 +1,24 @@
-//! The tree of roles, with the frameworks in each: whose turn it is.
+//! The tree of roles, with the frameworks in each: whose turn it is, and what each role has.
 //!
 //! `eng/prod` lies below `eng`, and what it holds counts for both. A role that has frameworks of
 //! its own besides sub-roles competes with them as one more child, [`Child::Own`].
 
 use std::{
+    cell::Cell,
     collections::{HashMap, btree_set},
     sync::Arc,
 };
 
-use mesos_types::Quantities;
+use mesos_types::is_subrole;
+use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
-    share::{Cluster, Weight},
-    sorter::{Rank, Sorter},
+    Options, Policy, Quota, Weight,
+    amounts::Amounts,
+    charge::Charge,
+    quota::{Allowance, InForce, Link},
+    share::Cluster,
+    sorter::{Judge, Place, Sorter},
     table::{FrameworkKey, RoleKey, Table},
 };
 
@@ -26,11 +32,23 @@ pub(crate) enum Child {
 }
 
 #[derive(Debug)]
-struct Node {
+pub(crate) struct Node {
     path: Arc<str>,
     parent: Option<RoleKey>,
     frameworks: Sorter<FrameworkKey>,
     children: Sorter<Child>,
+    quota: Option<Box<InForce>>,
+    /// Held by frameworks of this role and those below it.
+    held: Amounts,
+    /// Reserved for this role and those below it.
+    reserved: Amounts,
+    /// What counts against a quota.
+    consumed: Amounts,
+    /// What guarantees of this role and those below it still need, and what those below need.
+    needed: Amounts,
+    needed_below: Amounts,
+    /// Somebody in this subtree got less than there was because of the quota here.
+    blocked: Cell<bool>,
 }
 
 impl Node {
@@ -40,34 +58,66 @@ impl Node {
             parent,
             frameworks: Sorter::default(),
             children: Sorter::default(),
+            quota: None,
+            held: Amounts::default(),
+            reserved: Amounts::default(),
+            consumed: Amounts::default(),
+            needed: Amounts::default(),
+            needed_below: Amounts::default(),
+            blocked: Cell::new(false),
         }
+    }
+
+    /// Whether anything still asks for the role.
+    fn is_needed(&self) -> bool {
+        !self.children.is_empty() || self.quota.is_some() || !self.reserved.is_zero()
     }
 }
 
-/// Roles exist as long as a framework is subscribed or holds something in them or below.
+/// Roles exist as long as a framework is subscribed or holds something in them or below, or they
+/// have a quota or a reservation.
 #[derive(Debug)]
 pub(crate) struct Roles {
     nodes: Table<Arc<str>, RoleKey, Node>,
     root: RoleKey,
     weights: HashMap<String, Weight>,
     cluster: Cluster,
+    role_policy: Arc<dyn Policy>,
+    framework_policy: Arc<dyn Policy>,
+    chance: StdRng,
     /// The version of the cluster that the sorters know.
     seen: u64,
+    /// What anybody may have: neither held, nor reserved, nor revocable, on agents that are offered.
+    free: Amounts,
+    /// How many roles have a quota.
+    quotas: usize,
+    /// Somebody got less than there was because it is kept free for others.
+    held_back: Cell<bool>,
+    /// What kept somebody from getting something is not what it was.
+    relaxed: bool,
 }
 
 impl Roles {
-    pub fn new(cluster: Cluster, weights: HashMap<String, Weight>) -> Self {
+    pub fn new(options: &Options) -> Self {
         let mut nodes = Table::default();
         // No role has an empty name.
         let root: Arc<str> = "".into();
         let root = nodes.insert(root.clone(), Node::new(root, None));
+        let cluster = Cluster::new(options.excluded_from_shares.clone());
         let seen = cluster.version();
         Self {
             nodes,
             root,
-            weights,
+            weights: options.weights.clone(),
             cluster,
+            role_policy: options.role_sorter.clone(),
+            framework_policy: options.framework_sorter.clone(),
+            chance: StdRng::seed_from_u64(options.seed),
             seen,
+            free: Amounts::default(),
+            quotas: 0,
+            held_back: Cell::new(false),
+            relaxed: false,
         }
     }
 
@@ -76,7 +126,7 @@ impl Roles {
     }
 
     /// An agent has come, gone or changed. [`Roles::refresh`] must follow before the next turn.
-    pub fn resize_cluster(&mut self, old: &Quantities, new: &Quantities) {
+    pub fn resize_cluster(&mut self, old: &Amounts, new: &Amounts) {
         self.cluster.replace(old, new);
     }
 
@@ -87,8 +137,16 @@ impl Roles {
         }
         self.seen = self.cluster.version();
         for (_, node) in self.nodes.iter_mut() {
-            node.frameworks.refresh(&self.cluster);
-            node.children.refresh(&self.cluster);
+            node.frameworks.refresh(&mut Judge {
+                cluster: &self.cluster,
+                policy: &*self.framework_policy,
+                chance: &mut self.chance,
+            });
+            node.children.refresh(&mut Judge {
+                cluster: &self.cluster,
+                policy: &*self.role_policy,
+                chance: &mut self.chance,
+            });
         }
     }
 
@@ -114,12 +172,17 @@ impl Roles {
 
     /// Makes the framework a client of the role, inactive and holding nothing if it was none.
     pub fn add_client(&mut self, path: &str, framework: FrameworkKey, name: Arc<str>) -> RoleKey {
-        let role = self.nodes.key(path).unwrap_or_else(|| self.add_path(path));
+        let role = self.role(path);
         let node = self.node_mut(role);
         let path = node.path.clone();
         node.frameworks.add(framework, name, Weight::ONE);
         node.children.add(Child::Own, path, Weight::ONE);
         role
+    }
+
+    /// The role of this name; there is one afterwards.
+    fn role(&mut self, path: &str) -> RoleKey {
+        self.nodes.key(path).unwrap_or_else(|| self.add_path(path))
     }
 
     fn add_path(&mut self, path: &str) -> RoleKey {
@@ -153,8 +216,11 @@ impl Roles {
         if node.frameworks.is_empty() {
             node.children.remove(Child::Own);
         }
-        let mut role = role;
-        while self.node(role).children.is_empty() {
+        self.prune(role);
+    }
+
+    fn prune(&mut self, mut role: RoleKey) {
+        while !self.node(role).is_needed() {
             let Some(parent) = self.node(role).parent else {
                 return;
             };
@@ -167,59 +233,281 @@ impl Roles {
 
     /// Whether the framework takes its turn in the role.
     pub fn set_active(&mut self, role: RoleKey, framework: FrameworkKey, active: bool) {
-        let node = self.node_mut(role);
-        node.frameworks.set_active(framework, active);
+        let (nodes, mut judges) = self.judges();
+        let Some(node) = nodes.get_mut(role) else {
+            return;
+        };
+        node.frameworks
+            .set_active(framework, active, &mut judges.frameworks());
         let active = node.frameworks.has_active();
-        node.children.set_active(Child::Own, active);
+        node.children
+            .set_active(Child::Own, active, &mut judges.roles());
         let mut role = role;
-        loop {
-            let node = self.node(role);
+        while let Some(node) = nodes.get_mut(role) {
             let (active, parent) = (node.children.has_active(), node.parent);
             let Some(parent) = parent else { return };
-            self.node_mut(parent)
-                .children
-                .set_active(Child::Role(role), active);
+            if let Some(above) = nodes.get_mut(parent) {
+                above
+                    .children
+                    .set_active(Child::Role(role), active, &mut judges.roles());
+            }
             role = parent;
         }
     }
 
-    /// The framework holds `more` now.
-    pub fn allocate(&mut self, role: RoleKey, framework: FrameworkKey, more: &Quantities) {
-        self.change(role, framework, |change| match change {
-            Change::Framework(sorter, key, cluster) => sorter.allocate(key, more, cluster),
-            Change::Child(sorter, key, cluster) => sorter.allocate(key, more, cluster),
-        });
-    }
-
-    /// The framework has given back `less`.
-    pub fn release(&mut self, role: RoleKey, framework: FrameworkKey, less: &Quantities) {
-        self.change(role, framework, |change| match change {
-            Change::Framework(sorter, key, cluster) => sorter.release(key, less, cluster),
-            Change::Child(sorter, key, cluster) => sorter.release(key, less, cluster),
-        });
-    }
-
-    fn change(&mut self, role: RoleKey, framework: FrameworkKey, apply: impl Fn(Change<'_>)) {
-        let Self { nodes, cluster, .. } = self;
-        let mut next = nodes.get_mut(role);
-        let mut child = Child::Own;
+    /// The framework holds `more` now, which may be less than nothing. `served`: it has been
+    /// offered that.
+    pub fn charge(&mut self, role: RoleKey, framework: FrameworkKey, more: &Charge, served: bool) {
+        let (nodes, mut judges) = self.judges();
+        let Some(node) = nodes.get_mut(role) else {
+            return;
+        };
+        node.frameworks
+            .change(framework, &more.all, served, &mut judges.frameworks());
+        node.children
+            .change(Child::Own, &more.all, served, &mut judges.roles());
         let mut at = role;
-        while let Some(node) = next {
-            if child == Child::Own {
-                apply(Change::Framework(&mut node.frameworks, framework, cluster));
+        while let Some(node) = nodes.get_mut(at) {
+            node.held.add(&more.all);
+            let Some(parent) = node.parent else { break };
+            let counted = more.counted(&node.path);
+            node.consumed.add(&more.consumed(&counted));
+            if let Some(parent) = nodes.get_mut(parent) {
+                parent
+                    .children
+                    .change(Child::Role(at), &counted, served, &mut judges.roles());
             }
-            apply(Change::Child(&mut node.children, child, cluster));
-            child = Child::Role(at);
-            let Some(parent) = node.parent else { return };
             at = parent;
-            next = nodes.get_mut(parent);
+        }
+        self.reckon(role);
+    }
+
+    /// So much more is reserved for the role; may be less than nothing.
+    pub fn reserve(&mut self, path: &str, more: &Amounts) {
+        let role = self.role(path);
+        let (nodes, mut judges) = self.judges();
+        let mut at = role;
+        while let Some(node) = nodes.get_mut(at) {
+            let Some(parent) = node.parent else { break };
+            node.reserved.add(more);
+            node.consumed.add(more);
+            if let Some(parent) = nodes.get_mut(parent) {
+                parent
+                    .children
+                    .change(Child::Role(at), more, false, &mut judges.roles());
+            }
+            at = parent;
+        }
+        self.reckon(role);
+        self.prune(role);
+    }
+
+    /// Gives the role another quota; `None` or an empty one for none.
+    pub fn set_quota(&mut self, path: &str, quota: Option<Quota>) {
+        let quota = quota.filter(|quota| !quota.is_empty());
+        if quota.is_none() && self.nodes.key(path).is_none() {
+            return;
+        }
+        let role = self.role(path);
+        let before = usize::from(self.node(role).quota.is_some());
+        self.quotas = self.quotas - before + usize::from(quota.is_some());
+        self.node_mut(role).quota = quota.map(|quota| Box::new(InForce::new(quota)));
+        self.reckon(role);
+        self.relaxed = true;
+        self.prune(role);
+    }
+
+    /// Roles with a quota, in no order.
+    pub fn quotas(&self) -> impl Iterator<Item = (&Arc<str>, &Quota)> {
+        let nodes = self.nodes.iter().map(|(_, node)| node);
+        nodes.filter_map(|node| Some((&node.path, &node.quota.as_ref()?.quota)))
+    }
+
+    pub fn has_quotas(&self) -> bool {
+        self.quotas > 0
+    }
+
+    /// Works out anew what the role and those above it need, after a change of what they consume.
+    fn reckon(&mut self, role: RoleKey) {
+        if self.quotas == 0 && self.node(self.root).needed_below.is_zero() {
+            return;
+        }
+        let needed_before = self.node(self.root).needed_below.clone();
+        let mut at = role;
+        while let Some(node) = self.nodes.get_mut(at) {
+            // Whether there is more room than before is not worth finding out.
+            self.relaxed |= node.blocked.take();
+            let Some(parent) = node.parent else { break };
+            let needed = match &node.quota {
+                Some(quota) => quota.needed(&node.consumed, &node.needed_below),
+                None => node.needed_below.clone(),
+            };
+            let more = needed.clone().minus(&node.needed);
+            node.needed = needed;
+            if !more.is_zero()
+                && let Some(parent) = self.nodes.get_mut(parent)
+            {
+                parent.needed_below.add(&more);
+            }
+            at = parent;
+        }
+        if !self.node(self.root).needed_below.contains(&needed_before) {
+            self.relaxed |= self.held_back.take();
         }
     }
 
+    /// What is free for anybody has changed on one agent.
+    pub fn change_free(&mut self, old: &Amounts, new: &Amounts) {
+        if old != new {
+            self.free.subtract(old);
+            self.free.add(new);
+            if !old.contains(new) {
+                self.relaxed |= self.held_back.take();
+            }
+        }
+    }
+
+    /// Whether, since this was asked last, something has changed that kept somebody from getting
+    /// what was there.
+    pub fn take_relaxed(&mut self) -> bool {
+        std::mem::take(&mut self.relaxed)
+    }
+
+    /// What [`Roles::take_relaxed`] would answer.
+    pub fn is_relaxed(&self) -> bool {
+        self.relaxed
+    }
+
+    /// Whether neither quota nor headroom can keep the role from anything.
+    pub fn is_unrestricted(&self, role: RoleKey) -> bool {
+        self.quotas == 0
+            || (self.node(self.root).needed_below.is_zero()
+                && self.chain(role).all(|node| node.quota.is_none()))
+    }
+
+    /// Whether a guarantee of the role or of one above it is not met, in something of `offerable`.
+    pub fn is_owed(&self, role: RoleKey, offerable: &Amounts) -> bool {
+        let owed = |node: &Node| {
+            let Some(quota) = &node.quota else {
+                return false;
+            };
+            let mut guarantees = quota.guarantees().iter();
+            guarantees.any(|(name, guarantee)| {
+                offerable.get(name) > 0 && node.consumed.get(name) < guarantee
+            })
+        };
+        self.chain(role).any(owed)
+    }
+
+    /// Whether any guarantee is not met, in something of `offerable`.
+    pub fn anybody_is_owed(&self, offerable: &Amounts) -> bool {
+        let mut needed = self.node(self.root).needed_below.iter();
+        needed.any(|(name, amount)| amount > 0 && offerable.get(name) > 0)
+    }
+
+    /// How much more of `name` the role may get.
+    pub fn allowance<'a>(&'a self, role: RoleKey, name: &'a str) -> Allowance<'a> {
+        let mut child = 0;
+        let link = |node: &'a Node| {
+            let link = Link {
+                quota: node.quota.as_deref(),
+                consumed: node.consumed.get(name),
+                below: node.needed_below.get(name),
+                child,
+            };
+            child = node.needed.get(name);
+            link
+        };
+        let chain = self.chain(role).map(link).collect();
+        let needed = &self.node(self.root).needed_below;
+        Allowance::new(name, chain, self.free.get(name) - needed.get(name))
+    }
+
+    /// How many roles, from this one upwards, are charged for something that is reserved for
+    /// `reservation`, one of them.
+    pub fn span(&self, role: RoleKey, reservation: Option<&str>) -> usize {
+        let below = |node: &&Node| reservation.is_none_or(|above| is_subrole(&node.path, above));
+        self.chain(role).take_while(below).count()
+    }
+
+    /// Somebody in the role got less than there was: when that changes, it is to be looked at again.
+    pub fn note_limit(&self, role: RoleKey) {
+        for node in self.chain(role) {
+            node.blocked.set(true);
+        }
+    }
+
+    /// Somebody got less than there was, because it is kept free.
+    pub fn note_headroom(&self) {
+        self.held_back.set(true);
+    }
+
+    /// The role and those above it.
+    fn chain(&self, role: RoleKey) -> impl Iterator<Item = &Node> {
+        let mut next = Some(role);
+        std::iter::from_fn(move || {
+            let node = self.nodes.get(next?)?;
+            next = node.parent;
+            node.parent.is_some().then_some(node)
+        })
+    }
+
+    /// From now on the roles have these weights; others keep theirs.
+    pub fn set_weights(&mut self, weights: &[(String, Weight)]) {
+        for (path, weight) in weights {
+            if *weight == Weight::ONE {
+                self.weights.remove(path);
+            } else {
+                self.weights.insert(path.clone(), *weight);
+            }
+            let Some(role) = self.key(path) else { continue };
+            let (nodes, mut judges) = self.judges();
+            let parent = nodes.get(role).and_then(|node| node.parent);
+            if let Some(parent) = parent.and_then(|parent| nodes.get_mut(parent)) {
+                parent
+                    .children
+                    .set_weight(Child::Role(role), *weight, &mut judges.roles());
+            }
+        }
+    }
+
+    /// The weight of a role, known or not.
+    pub fn weight(&self, path: &str) -> Weight {
+        self.weights.get(path).copied().unwrap_or(Weight::ONE)
+    }
+
     /// What the frameworks of a role and of those below it hold.
-    pub fn allocated(&self, role: RoleKey) -> Option<&Quantities> {
-        let parent = self.nodes.get(role)?.parent?;
-        self.node(parent).children.allocated(Child::Role(role))
+    pub fn held(&self, path: &str) -> Option<&Amounts> {
+        Some(&self.node(self.key(path)?).held)
+    }
+
+    /// What all frameworks hold.
+    pub fn held_by_all(&self) -> &Amounts {
+        &self.node(self.root).held
+    }
+
+    /// What is reserved for a role and those below it.
+    pub fn reserved(&self, path: &str) -> Option<&Amounts> {
+        Some(&self.node(self.key(path)?).reserved)
+    }
+
+    /// What counts against the quota of a role.
+    pub fn consumed(&self, path: &str) -> Option<&Amounts> {
+        Some(&self.node(self.key(path)?).consumed)
+    }
+
+    /// The quota of a role.
+    pub fn quota(&self, path: &str) -> Option<&Quota> {
+        let quota = self.node(self.key(path)?).quota.as_ref()?;
+        Some(&quota.quota)
+    }
+
+    /// Each role with its dominant share, divided by its weight, in 2^-64.
+    pub fn shares(&self) -> impl Iterator<Item = (&Arc<str>, u128)> {
+        self.nodes.iter().filter_map(|(key, node)| {
+            let above = self.nodes.get(node.parent?)?;
+            Some((&node.path, above.children.weighted_share(Child::Role(key))?))
+        })
     }
 
     /// Roles with active frameworks, the one that is next first.
@@ -232,18 +520,48 @@ impl Roles {
     pub fn frameworks_in_order(&self, role: RoleKey) -> impl Iterator<Item = FrameworkKey> {
         self.node(role).frameworks.in_order().map(|(.., key)| *key)
     }
+
+    fn judges(&mut self) -> (&mut Table<Arc<str>, RoleKey, Node>, Judges<'_>) {
+        let judges = Judges {
+            cluster: &self.cluster,
+            roles: &*self.role_policy,
+            frameworks: &*self.framework_policy,
+            chance: &mut self.chance,
+        };
+        (&mut self.nodes, judges)
+    }
 }
 
-/// A place in the tree where something held changes.
-enum Change<'a> {
-    Framework(&'a mut Sorter<FrameworkKey>, FrameworkKey, &'a Cluster),
-    Child(&'a mut Sorter<Child>, Child, &'a Cluster),
+/// Makers of judges for both kinds of clients.
+struct Judges<'a> {
+    cluster: &'a Cluster,
+    roles: &'a dyn Policy,
+    frameworks: &'a dyn Policy,
+    chance: &'a mut StdRng,
+}
+
+impl Judges<'_> {
+    fn roles(&mut self) -> Judge<'_> {
+        Judge {
+            cluster: self.cluster,
+            policy: self.roles,
+            chance: self.chance,
+        }
+    }
+
+    fn frameworks(&mut self) -> Judge<'_> {
+        Judge {
+            cluster: self.cluster,
+            policy: self.frameworks,
+            chance: self.chance,
+        }
+    }
 }
 
 /// Depth first; a stack of its own, because the depth comes from outside.
 pub(crate) struct RolesInOrder<'a> {
     roles: &'a Roles,
-    stack: Vec<(RoleKey, btree_set::Iter<'a, Rank<Child>>)>,
+    stack: Vec<(RoleKey, btree_set::Iter<'a, Place<Child>>)>,
 }
 
 impl Iterator for RolesInOrder<'_> {
@@ -268,24 +586,29 @@ impl Iterator for RolesInOrder<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use mesos_types::Scalar;
+    use mesos_types::parse_resources;
 
     use super::*;
     use crate::table::Key;
 
-    fn cpus(n: i64) -> Quantities {
-        Quantities::from_iter([("cpus", Scalar::from_thousandths(n * 1000))])
+    fn cpus(n: i64) -> Amounts {
+        Amounts::all(&parse_resources(&format!("cpus:{n}"), "*").unwrap())
+    }
+
+    fn charge(text: &str) -> Charge {
+        Charge::of(&parse_resources(text, "*").unwrap(), true)
     }
 
     fn roles(paths: &[&str], weights: &[(&str, f64)]) -> (Roles, Vec<RoleKey>) {
-        let mut cluster = Cluster::new(BTreeSet::new());
-        cluster.replace(&Quantities::default(), &cpus(100));
         let weights = weights
             .iter()
             .map(|(role, w)| ((*role).to_owned(), Weight::from_f64(*w).unwrap()));
-        let mut roles = Roles::new(cluster, weights.collect());
+        let mut roles = Roles::new(&Options {
+            weights: weights.collect(),
+            ..Options::default()
+        });
+        roles.resize_cluster(&Amounts::default(), &cpus(100));
+        roles.refresh();
         let framework = FrameworkKey::new(0);
         let keys = paths.iter().map(|path| {
             let key = roles.add_client(path, framework, "f".into());
@@ -308,36 +631,72 @@ mod tests {
         let framework = FrameworkKey::new(0);
         let (mut roles, keys) = roles(&["a/x", "a/y", "b"], &[]);
         assert_eq!(order(&roles), ["a/x", "a/y", "b"]);
-        roles.allocate(keys[0], framework, &cpus(10));
+        roles.charge(keys[0], framework, &charge("cpus:10"), true);
         assert_eq!(order(&roles), ["b", "a/y", "a/x"]);
-        roles.allocate(keys[2], framework, &cpus(20));
+        roles.charge(keys[2], framework, &charge("cpus:20"), true);
         assert_eq!(order(&roles), ["a/y", "a/x", "b"]);
-        assert_eq!(roles.allocated(roles.key("a").unwrap()), Some(&cpus(10)));
-        roles.release(keys[0], framework, &cpus(10));
-        assert_eq!(
-            roles.allocated(roles.key("a").unwrap()),
-            Some(&Quantities::default())
-        );
+        assert_eq!(roles.held("a"), Some(&cpus(10)));
+        roles.charge(keys[0], framework, &charge("cpus:10").negative(), false);
+        assert_eq!(roles.held("a"), Some(&Amounts::default()));
+    }
+
+    #[test]
+    fn reservations_count_once_whether_they_are_held_or_not() {
+        let framework = FrameworkKey::new(0);
+        let (mut roles, keys) = roles(&["a/x", "b"], &[]);
+        roles.reserve("a", &cpus(10));
+        assert_eq!(order(&roles), ["b", "a/x"]);
+        roles.charge(keys[1], framework, &charge("cpus:9"), true);
+        assert_eq!(order(&roles), ["b", "a/x"]);
+        roles.charge(keys[0], framework, &charge("cpus(a):10"), true);
+        assert_eq!(order(&roles), ["b", "a/x"]);
+        assert_eq!(roles.consumed("a"), Some(&cpus(10)));
+        // What is reserved above a role counts for it only when it holds it.
+        assert_eq!(roles.consumed("a/x"), Some(&cpus(10)));
+        roles.charge(keys[1], framework, &charge("cpus:2"), true);
+        assert_eq!(order(&roles), ["a/x", "b"]);
+        roles.reserve("a", &Amounts::default().minus(&cpus(10)));
+        assert_eq!(roles.reserved("a"), Some(&Amounts::default()));
+    }
+
+    #[test]
+    fn a_role_stays_as_long_as_something_is_reserved_for_it_or_it_has_a_quota() {
+        let (mut roles, _) = roles(&[], &[]);
+        roles.reserve("a/b", &cpus(1));
+        let quota = Quota {
+            limits: [("cpus".to_owned(), mesos_types::Scalar::ZERO)].into(),
+            ..Quota::default()
+        };
+        roles.set_quota("a", Some(quota.clone()));
+        roles.reserve("a/b", &Amounts::default().minus(&cpus(1)));
+        assert!(roles.key("a/b").is_none());
+        assert_eq!(roles.quota("a"), Some(&quota));
+        roles.set_quota("a", Some(Quota::default()));
+        assert!(roles.key("a").is_none() && !roles.has_quotas());
     }
 
     #[test]
     fn frameworks_of_a_role_compete_with_its_sub_roles() {
         let framework = FrameworkKey::new(0);
         let (mut roles, keys) = roles(&["a", "a/x"], &[]);
-        roles.allocate(keys[0], framework, &cpus(5));
+        roles.charge(keys[0], framework, &charge("cpus:5"), true);
         assert_eq!(order(&roles), ["a/x", "a"]);
-        roles.allocate(keys[1], framework, &cpus(6));
+        roles.charge(keys[1], framework, &charge("cpus:6"), true);
         assert_eq!(order(&roles), ["a", "a/x"]);
     }
 
     #[test]
-    fn a_weight_of_two_is_twice_the_share() {
+    fn a_weight_of_two_is_twice_the_share_also_from_now_on() {
         let framework = FrameworkKey::new(0);
         let (mut roles, keys) = roles(&["a", "b"], &[("b", 2.0)]);
-        roles.allocate(keys[0], framework, &cpus(10));
-        roles.allocate(keys[1], framework, &cpus(19));
+        roles.charge(keys[0], framework, &charge("cpus:10"), true);
+        roles.charge(keys[1], framework, &charge("cpus:19"), true);
         assert_eq!(order(&roles), ["b", "a"]);
-        roles.allocate(keys[1], framework, &cpus(2));
+        roles.charge(keys[1], framework, &charge("cpus:2"), true);
+        assert_eq!(order(&roles), ["a", "b"]);
+        roles.set_weights(&[("b".to_owned(), Weight::from_f64(3.0).unwrap())]);
+        assert_eq!(order(&roles), ["b", "a"]);
+        roles.set_weights(&[("b".to_owned(), Weight::ONE)]);
         assert_eq!(order(&roles), ["a", "b"]);
     }
 

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use mesos_types::{Quantities, Scalar};
+use crate::amounts::Amounts;
 
 /// All scalar resources of all agents: what shares are shares of.
 #[derive(Debug, Default)]
 pub(crate) struct Cluster {
-    total: Quantities,
+    total: Amounts,
     excluded: BTreeSet<String>,
+    any_excluded: bool,
     /// Changes with every change of the total, so that sorters know when they are stale.
     version: u64,
 }
@@ -17,12 +18,13 @@ impl Cluster {
     /// Without agents; resources of the names in `excluded` never make a share.
     pub fn new(excluded: BTreeSet<String>) -> Self {
         Self {
+            any_excluded: !excluded.is_empty(),
             excluded,
             ..Self::default()
         }
     }
 
-    pub fn total(&self) -> &Quantities {
+    pub fn total(&self) -> &Amounts {
         &self.total
     }
 
@@ -30,30 +32,25 @@ impl Cluster {
         self.version
     }
 
-    pub fn replace(&mut self, old: &Quantities, new: &Quantities) {
+    pub fn replace(&mut self, old: &Amounts, new: &Amounts) {
         if old != new {
-            self.total.subtract_all(old);
-            self.total.add_all(new);
+            self.total.subtract(old);
+            self.total.add(new);
             self.version += 1;
         }
     }
 
-    /// The dominant share of `allocated`, divided by the weight, in 2^-64 of the cluster.
+    /// The dominant share of `allocated`, in 2^-64 of the cluster.
     /// Whole numbers, so that the order of equal shares does not hang on rounding.
-    pub fn share(&self, allocated: &Quantities, weight: Weight) -> u128 {
-        let shares = allocated
-            .iter()
-            .filter(|(name, _)| !self.excluded.contains(*name));
-        let shares = shares.filter_map(|(name, amount)| {
-            let total = positive(self.total.get(name)).filter(|total| *total > 0)?;
-            Some((positive(amount)? << 64) / total)
+    pub fn share(&self, allocated: &Amounts) -> u128 {
+        let shares = allocated.iter().filter_map(|(name, amount)| {
+            let amount = u128::try_from(amount).ok()?;
+            let total = u128::try_from(self.total.get(name)).ok()?;
+            let counts = total > 0 && !(self.any_excluded && self.excluded.contains(name));
+            counts.then(|| (amount << 64) / total)
         });
-        weight.divide(shares.max().unwrap_or(0))
+        shares.max().unwrap_or(0)
     }
-}
-
-fn positive(amount: Scalar) -> Option<u128> {
-    u128::try_from(amount.thousandths()).ok()
 }
 
 /// How much more of the cluster than its siblings a role may have: 2 is twice as much.
@@ -76,31 +73,34 @@ impl Weight {
         f64::from(self.0) / 1000.0
     }
 
-    fn divide(self, share: u128) -> u128 {
+    /// What so large a share weighs.
+    pub fn divide(self, share: u128) -> u128 {
+        if self == Self::ONE {
+            return share;
+        }
         share.saturating_mul(1000) / u128::from(self.0)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use mesos_types::parse_resources;
+
     use super::*;
 
-    fn amounts(cpus: i64, mem: i64) -> Quantities {
-        let scalar = |n: i64| Scalar::from_thousandths(n * 1000);
-        Quantities::from_iter([("cpus", scalar(cpus)), ("mem", scalar(mem))])
+    fn amounts(text: &str) -> Amounts {
+        Amounts::all(&parse_resources(text, "*").unwrap())
     }
 
     #[test]
     fn the_largest_share_counts_and_the_weight_divides_it() {
         let mut cluster = Cluster::new(BTreeSet::new());
-        cluster.replace(&Quantities::default(), &amounts(10, 1000));
-        let share = |cpus, mem, weight| cluster.share(&amounts(cpus, mem), weight);
-        assert_eq!(share(5, 0, Weight::ONE), 1 << 63);
-        assert_eq!(share(5, 100, Weight::ONE), share(1, 500, Weight::ONE));
-        assert_eq!(
-            share(8, 0, Weight::from_f64(2.0).unwrap()),
-            share(4, 0, Weight::ONE)
-        );
+        cluster.replace(&Amounts::default(), &amounts("cpus:10;mem:1000"));
+        let share = |text| cluster.share(&amounts(text));
+        assert_eq!(share("cpus:5"), 1 << 63);
+        assert_eq!(share("cpus:5;mem:100"), share("cpus:1;mem:500"));
+        let two = Weight::from_f64(2.0).unwrap();
+        assert_eq!(two.divide(share("cpus:8")), share("cpus:4"));
         assert_eq!(Weight::from_f64(0.0), None);
         assert_eq!(Weight::from_f64(f64::NAN), None);
     }
@@ -108,9 +108,8 @@ mod tests {
     #[test]
     fn what_is_excluded_or_unknown_is_no_share() {
         let mut cluster = Cluster::new(BTreeSet::from(["mem".to_owned()]));
-        cluster.replace(&Quantities::default(), &amounts(10, 1000));
-        assert_eq!(cluster.share(&amounts(0, 500), Weight::ONE), 0);
-        let gpus = Quantities::from_iter([("gpus", Scalar::from_thousandths(1000))]);
-        assert_eq!(cluster.share(&gpus, Weight::ONE), 0);
+        cluster.replace(&Amounts::default(), &amounts("cpus:10;mem:1000"));
+        assert_eq!(cluster.share(&amounts("mem:500")), 0);
+        assert_eq!(cluster.share(&amounts("gpus:1")), 0);
     }
 }

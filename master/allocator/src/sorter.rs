@@ -1,4 +1,4 @@
-//! Clients of one level in the order of their shares: who is next.
+//! Clients of one level in the order of their ranks: who is next.
 
 use std::{
     collections::{BTreeSet, HashMap, btree_set},
@@ -6,21 +6,35 @@ use std::{
     sync::Arc,
 };
 
-use mesos_types::Quantities;
+use rand::{Rng, rngs::StdRng};
 
-use crate::share::{Cluster, Weight};
+use crate::{
+    Policy, Weight,
+    amounts::Amounts,
+    policy::{Occasion, Standing},
+    share::Cluster,
+};
 
-/// Smaller share first, then fewer allocations so far, then the name.
+/// Smaller rank first, then fewer allocations so far, then the name.
 /// Source of the order: `DRFComparator` in `drf/sorter.hpp` of Apache Mesos.
-pub(crate) type Rank<K> = (u128, u64, Arc<str>, K);
+pub(crate) type Place<K> = (u128, u64, Arc<str>, K);
+
+/// What ranks are made of.
+pub(crate) struct Judge<'a> {
+    pub cluster: &'a Cluster,
+    pub policy: &'a dyn Policy,
+    pub chance: &'a mut StdRng,
+}
 
 #[derive(Debug)]
 struct Client {
     name: Arc<str>,
     weight: Weight,
-    allocated: Quantities,
+    /// What makes its share.
+    counted: Amounts,
     allocations: u64,
     share: u128,
+    rank: u128,
     active: bool,
 }
 
@@ -28,7 +42,7 @@ struct Client {
 #[derive(Debug)]
 pub(crate) struct Sorter<K> {
     clients: HashMap<K, Client>,
-    order: BTreeSet<Rank<K>>,
+    order: BTreeSet<Place<K>>,
 }
 
 impl<K> Default for Sorter<K> {
@@ -46,16 +60,20 @@ impl<K: Copy + Eq + Hash + Ord> Sorter<K> {
         self.clients.entry(key).or_insert_with(|| Client {
             name,
             weight,
-            allocated: Quantities::default(),
+            counted: Amounts::default(),
             allocations: 0,
             share: 0,
+            rank: 0,
             active: false,
         });
     }
 
     pub fn remove(&mut self, key: K) {
-        self.set_active(key, false);
-        self.clients.remove(&key);
+        if let Some(client) = self.clients.remove(&key)
+            && client.active
+        {
+            self.order.remove(&place(key, &client));
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -66,136 +84,239 @@ impl<K: Copy + Eq + Hash + Ord> Sorter<K> {
         !self.order.is_empty()
     }
 
-    pub fn set_active(&mut self, key: K, active: bool) {
+    pub fn set_active(&mut self, key: K, active: bool, judge: &mut Judge<'_>) {
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
+        if client.active == active {
+            return;
+        }
         client.active = active;
-        let rank = rank(key, client);
         if active {
-            self.order.insert(rank);
+            let front = front(&self.order);
+            client.judge(Occasion::Entered, front, judge);
+            self.order.insert(place(key, client));
         } else {
-            self.order.remove(&rank);
+            self.order.remove(&place(key, client));
         }
     }
 
-    pub fn allocated(&self, key: K) -> Option<&Quantities> {
-        self.clients.get(&key).map(|client| &client.allocated)
-    }
-
-    /// The client holds `more` now; counts as one allocation.
-    pub fn allocate(&mut self, key: K, more: &Quantities, cluster: &Cluster) {
-        self.change(key, cluster, |client| {
-            client.allocated.add_all(more);
-            client.allocations += 1;
+    pub fn set_weight(&mut self, key: K, weight: Weight, judge: &mut Judge<'_>) {
+        self.update(key, Occasion::Changed, judge, |client| {
+            client.weight = weight
         });
     }
 
-    /// The client has given back `less`.
-    pub fn release(&mut self, key: K, less: &Quantities, cluster: &Cluster) {
-        self.change(key, cluster, |client| client.allocated.subtract_all(less));
+    /// The dominant share, divided by the weight, in 2^-64.
+    pub fn weighted_share(&self, key: K) -> Option<u128> {
+        let client = self.clients.get(&key)?;
+        Some(client.weight.divide(client.share))
     }
 
-    fn change(&mut self, key: K, cluster: &Cluster, change: impl FnOnce(&mut Client)) {
+    /// The client's share is of `more` than before, which may be less than nothing. `served`: this
+    /// counts as one allocation.
+    pub fn change(&mut self, key: K, more: &Amounts, served: bool, judge: &mut Judge<'_>) {
+        let occasion = if served {
+            Occasion::Served
+        } else {
+            Occasion::Changed
+        };
+        self.update(key, occasion, judge, |client| {
+            client.counted.add(more);
+            client.allocations += u64::from(served);
+        });
+    }
+
+    fn update(
+        &mut self,
+        key: K,
+        occasion: Occasion,
+        judge: &mut Judge<'_>,
+        change: impl FnOnce(&mut Client),
+    ) {
         let Some(client) = self.clients.get_mut(&key) else {
             return;
         };
+        let front = front(&self.order);
         if client.active {
-            self.order.remove(&rank(key, client));
+            self.order.remove(&place(key, client));
         }
         change(client);
-        client.share = cluster.share(&client.allocated, client.weight);
+        client.share = judge.cluster.share(&client.counted);
+        client.judge(occasion, front, judge);
         if client.active {
-            self.order.insert(rank(key, client));
+            self.order.insert(place(key, client));
         }
     }
 
     /// Takes in that the cluster has changed.
-    pub fn refresh(&mut self, cluster: &Cluster) {
+    pub fn refresh(&mut self, judge: &mut Judge<'_>) {
+        let front = front(&self.order);
         for client in self.clients.values_mut() {
-            client.share = cluster.share(&client.allocated, client.weight);
+            client.share = judge.cluster.share(&client.counted);
+            client.judge(Occasion::Changed, front, judge);
         }
         let active = self.clients.iter().filter(|(_, client)| client.active);
-        self.order = active.map(|(key, client)| rank(*key, client)).collect();
+        self.order = active.map(|(key, client)| place(*key, client)).collect();
     }
 
     /// Active clients, the one that is next first.
-    pub fn in_order(&self) -> btree_set::Iter<'_, Rank<K>> {
+    pub fn in_order(&self) -> btree_set::Iter<'_, Place<K>> {
         self.order.iter()
     }
 }
 
-fn rank<K>(key: K, client: &Client) -> Rank<K> {
-    (client.share, client.allocations, client.name.clone(), key)
+impl Client {
+    fn judge(&mut self, occasion: Occasion, front: u128, judge: &mut Judge<'_>) {
+        let standing = Standing {
+            share: self.share,
+            weight: self.weight,
+            rank: self.rank,
+            front,
+        };
+        let chance = &mut judge.chance;
+        let mut draw = || 1.0 - chance.random::<f64>();
+        self.rank = judge.policy.rank(&standing, occasion, &mut draw);
+    }
+}
+
+fn front<K: Ord>(order: &BTreeSet<Place<K>>) -> u128 {
+    order.first().map_or(0, |(rank, ..)| *rank)
+}
+
+fn place<K>(key: K, client: &Client) -> Place<K> {
+    (client.rank, client.allocations, client.name.clone(), key)
 }
 
 #[cfg(test)]
 mod tests {
-    use mesos_types::Scalar;
+    use mesos_types::parse_resources;
+    use rand::SeedableRng;
 
     use super::*;
+    use crate::policy::{DominantShare, Random};
 
-    fn cpus(n: i64) -> Quantities {
-        Quantities::from_iter([("cpus", Scalar::from_thousandths(n * 1000))])
+    fn amounts(text: &str) -> Amounts {
+        Amounts::all(&parse_resources(text, "*").unwrap())
     }
 
-    fn sorter() -> (Sorter<u32>, Cluster) {
+    fn cluster(text: &str) -> Cluster {
         let mut cluster = Cluster::new(BTreeSet::new());
-        cluster.replace(&Quantities::default(), &cpus(10));
-        let mut sorter = Sorter::default();
-        for (key, name) in [(0, "a"), (1, "b"), (2, "c")] {
-            sorter.add(key, name.into(), Weight::ONE);
-            sorter.set_active(key, true);
-        }
-        (sorter, cluster)
+        cluster.replace(&Amounts::default(), &amounts(text));
+        cluster
     }
 
-    fn order(sorter: &Sorter<u32>) -> Vec<u32> {
-        sorter.in_order().map(|(.., key)| *key).collect()
+    /// Three clients, and what they are judged by.
+    struct Setting {
+        sorter: Sorter<u32>,
+        cluster: Cluster,
+        policy: Box<dyn Policy>,
+        chance: StdRng,
+    }
+
+    impl Setting {
+        fn new(policy: impl Policy + 'static) -> Self {
+            let mut new = Self {
+                sorter: Sorter::default(),
+                cluster: cluster("cpus:10"),
+                policy: Box::new(policy),
+                chance: StdRng::seed_from_u64(1),
+            };
+            for (key, name) in [(0, "a"), (1, "b"), (2, "c")] {
+                new.sorter.add(key, name.into(), Weight::ONE);
+                new.set_active(key, true);
+            }
+            new
+        }
+
+        fn with(&mut self, act: impl FnOnce(&mut Sorter<u32>, &mut Judge<'_>)) {
+            let judge = &mut Judge {
+                cluster: &self.cluster,
+                policy: &*self.policy,
+                chance: &mut self.chance,
+            };
+            act(&mut self.sorter, judge);
+        }
+
+        fn set_active(&mut self, key: u32, active: bool) {
+            self.with(|sorter, judge| sorter.set_active(key, active, judge));
+        }
+
+        fn allocate(&mut self, key: u32, text: &str) {
+            self.with(|sorter, judge| sorter.change(key, &amounts(text), true, judge));
+        }
+
+        fn order(&self) -> Vec<u32> {
+            self.sorter.in_order().map(|(.., key)| *key).collect()
+        }
     }
 
     #[test]
     fn the_smallest_share_is_next_then_the_fewest_allocations_then_the_name() {
-        let (mut sorter, cluster) = sorter();
-        assert_eq!(order(&sorter), [0, 1, 2]);
-        sorter.allocate(0, &cpus(2), &cluster);
-        sorter.allocate(1, &cpus(1), &cluster);
-        assert_eq!(order(&sorter), [2, 1, 0]);
-        sorter.release(0, &cpus(2), &cluster);
-        assert_eq!(order(&sorter), [2, 0, 1]);
+        let mut setting = Setting::new(DominantShare);
+        assert_eq!(setting.order(), [0, 1, 2]);
+        setting.allocate(0, "cpus:2");
+        setting.allocate(1, "cpus:1");
+        assert_eq!(setting.order(), [2, 1, 0]);
+        let back = Amounts::default().minus(&amounts("cpus:2"));
+        setting.with(|sorter, judge| sorter.change(0, &back, false, judge));
+        assert_eq!(setting.order(), [2, 0, 1]);
     }
 
     #[test]
     fn inactive_clients_keep_their_share_but_have_no_turn() {
-        let (mut sorter, cluster) = sorter();
-        sorter.set_active(0, false);
-        sorter.allocate(0, &cpus(5), &cluster);
-        assert_eq!(order(&sorter), [1, 2]);
-        sorter.set_active(0, true);
-        assert_eq!(order(&sorter), [1, 2, 0]);
-        sorter.remove(1);
-        assert_eq!(order(&sorter), [2, 0]);
+        let mut setting = Setting::new(DominantShare);
+        setting.set_active(0, false);
+        setting.allocate(0, "cpus:5");
+        assert_eq!(setting.order(), [1, 2]);
+        setting.set_active(0, true);
+        assert_eq!(setting.order(), [1, 2, 0]);
+        setting.sorter.remove(1);
+        assert_eq!(setting.order(), [2, 0]);
     }
 
     #[test]
-    fn a_changed_cluster_changes_the_order() {
-        let mut cluster = Cluster::new(BTreeSet::new());
-        let amounts = |cpus: i64, mem: i64| {
-            Quantities::from_iter([
-                ("cpus", Scalar::from_thousandths(cpus)),
-                ("mem", Scalar::from_thousandths(mem)),
-            ])
-        };
-        cluster.replace(&Quantities::default(), &amounts(100, 1000));
-        let mut sorter = Sorter::default();
-        for (key, name, held) in [(0, "a", amounts(30, 0)), (1, "b", amounts(0, 400))] {
-            sorter.add(key, name.into(), Weight::ONE);
-            sorter.set_active(key, true);
-            sorter.allocate(key, &held, &cluster);
+    fn a_changed_cluster_or_weight_changes_the_order() {
+        let mut setting = Setting::new(DominantShare);
+        setting.cluster = cluster("cpus:100;mem:1000");
+        setting.set_active(2, false);
+        setting.allocate(0, "cpus:30");
+        setting.allocate(1, "mem:400");
+        assert_eq!(setting.order(), [0, 1]);
+        setting.cluster = cluster("cpus:100;mem:10000");
+        setting.with(|sorter, judge| sorter.refresh(judge));
+        assert_eq!(setting.order(), [1, 0]);
+        let ten = Weight::from_f64(10.0).unwrap();
+        setting.with(|sorter, judge| sorter.set_weight(0, ten, judge));
+        assert_eq!(setting.order(), [0, 1]);
+    }
+
+    #[test]
+    fn a_random_order_serves_by_weight_and_whoever_comes_back_starts_anew() {
+        let mut setting = Setting::new(Random);
+        let three = Weight::from_f64(3.0).unwrap();
+        setting.with(|sorter, judge| sorter.set_weight(2, three, judge));
+        let mut served = [0; 3];
+        for _ in 0..10_000 {
+            let next = setting.order()[0];
+            served[next as usize] += 1;
+            setting.allocate(next, "cpus:1");
         }
-        assert_eq!(order(&sorter), [0, 1]);
-        cluster.replace(&Quantities::default(), &amounts(0, 9000));
-        sorter.refresh(&cluster);
-        assert_eq!(order(&sorter), [1, 0]);
+        for (served, expected) in served.into_iter().zip([2000_i32, 2000, 6000]) {
+            assert!((served - expected).abs() < 300, "{served}");
+        }
+        // One that was away for long is not next for long.
+        setting.set_active(0, false);
+        for _ in 0..1000 {
+            setting.allocate(setting.order()[0], "cpus:1");
+        }
+        setting.set_active(0, true);
+        let mut served = 0;
+        for _ in 0..100 {
+            let next = setting.order()[0];
+            served += i32::from(next == 0);
+            setting.allocate(next, "cpus:1");
+        }
+        assert!((3..40).contains(&served), "{served}");
     }
 }

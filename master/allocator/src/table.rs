@@ -79,6 +79,11 @@ impl<I: Eq + Hash + Borrow<str>, K: Key, T> Table<I, K, T> {
         self.keys.len()
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (K, &T)> {
+        let rows = self.rows.iter().enumerate();
+        rows.filter_map(|(i, row)| Some((K::new(i as u32), row.as_ref()?)))
+    }
+
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut T)> {
         let rows = self.rows.iter_mut().enumerate();
         rows.filter_map(|(i, row)| Some((K::new(i as u32), row.as_mut()?)))

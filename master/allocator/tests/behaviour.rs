@@ -8,7 +8,8 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use mesos_allocator::{
-    Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options, Weight, parse_min_allocatable,
+    AgentSpec, Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options, Weight,
+    parse_min_allocatable,
 };
 use mesos_types::{
     AgentId, FrameworkCapabilities, FrameworkId, Resource, Resources, Scalar, parse_resources,
@@ -59,7 +60,7 @@ impl Cluster {
 
     fn agent(mut self, id: &str, total: &str) -> Self {
         self.allocator
-            .add_agent(&id.into(), &parse(total), &[], true)
+            .add_agent(&id.into(), &AgentSpec::new(parse(total)), &[])
             .unwrap();
         self
     }
@@ -443,7 +444,7 @@ fn frameworks_can_hold_resources_before_they_come() {
     let in_use = [(framework.clone(), used.clone())];
     cluster
         .allocator
-        .add_agent(&agent, &parse(AGENT), &in_use, true)
+        .add_agent(&agent, &AgentSpec::new(parse(AGENT)), &in_use)
         .unwrap();
     assert_eq!(
         cluster.allocator.held_by_role("x").get("cpus").as_f64(),
@@ -480,7 +481,7 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
         matches!(answer, Err(AllocatorError::NoRole { .. })),
         "{answer:?}"
     );
-    let answer = allocator.add_agent(agent, &parse(AGENT), &[], true);
+    let answer = allocator.add_agent(agent, &AgentSpec::new(parse(AGENT)), &[]);
     assert_eq!(answer, Err(AllocatorError::KnownAgent(agent.clone())));
     assert_eq!(
         allocator.held(agent),
@@ -538,7 +539,7 @@ fn revocable_resources_go_to_those_who_can_lose_them() {
     let mut cluster = Cluster::new().framework("f", &["*"]);
     cluster
         .allocator
-        .add_agent(&"a".into(), &total, &[], true)
+        .add_agent(&"a".into(), &AgentSpec::new(total.clone()), &[])
         .unwrap();
     let mut able = spec(&["*"]);
     able.capabilities.revocable_resources = true;
@@ -566,7 +567,7 @@ fn a_shared_volume_is_offered_once_per_run_and_stays_available() {
     let mut cluster = Cluster::new();
     cluster
         .allocator
-        .add_agent(&"a".into(), &total, &[], true)
+        .add_agent(&"a".into(), &AgentSpec::new(total.clone()), &[])
         .unwrap();
     let mut able = spec(&["x"]);
     able.capabilities.shared_resources = true;

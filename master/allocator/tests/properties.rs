@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use mesos_allocator::{Allocator, FrameworkSpec, OfferProposal, Options};
+use mesos_allocator::{AgentSpec, Allocator, FrameworkSpec, OfferProposal, Options};
 use mesos_types::{FrameworkCapabilities, Resources, parse_resources};
 use proptest::prelude::*;
 
@@ -221,7 +221,14 @@ impl Model {
             }
             Step::AddAgent { id, total, active } => {
                 let total = parse(TOTALS[total]);
-                let answer = allocator.add_agent(&agent_id(id).into(), &total, &[], active);
+                let answer = allocator.add_agent(
+                    &agent_id(id).into(),
+                    &AgentSpec {
+                        active,
+                        ..AgentSpec::new(total.clone())
+                    },
+                    &[],
+                );
                 assert_eq!(answer.is_ok(), !self.agents.contains_key(&id));
                 self.agents.entry(id).or_insert((total, active));
             }
@@ -462,7 +469,7 @@ proptest! {
             allocator.add_framework(&framework_id(id).into(), &spec, true);
         }
         for id in 0..agents {
-            allocator.add_agent(&agent_id(id).into(), &parse("cpus:4;mem:64"), &[], true).unwrap();
+            allocator.add_agent(&agent_id(id).into(), &AgentSpec::new(parse("cpus:4;mem:64")), &[]).unwrap();
         }
         // Declining does not make anybody poorer in the end: what is declined goes round.
         let mut declines = declines.into_iter();

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mesos_allocator::{Allocator, FrameworkSpec, OfferProposal, Options};
+use mesos_allocator::{AgentSpec, Allocator, FrameworkSpec, OfferProposal, Options};
 use mesos_types::{AgentId, FrameworkId, Resources, Scalar, parse_resources};
 
 const AGENTS: usize = 1000;
@@ -46,7 +46,9 @@ fn a_busy_cluster_stays_full_and_fair() {
     }
     for n in 0..AGENTS {
         let id = AgentId::from(format!("a{n}"));
-        allocator.add_agent(&id, &total, &[], true).unwrap();
+        allocator
+            .add_agent(&id, &AgentSpec::new(total.clone()), &[])
+            .unwrap();
     }
     let mut tasks: Vec<(FrameworkId, AgentId, Resources)> = Vec::new();
     let mut running: BinaryHeap<Running> = BinaryHeap::new();

@@ -2,7 +2,8 @@
 use std::time::{Duration, Instant};
 
 use mesos_allocator::{
-    Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options, refusal_from_seconds,
+    AgentCapabilities, AgentSpec, Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options,
+    refusal_from_seconds,
 };
 use mesos_types::{AgentId, FrameworkId, Resources};
 use mesos_wire::v1::Filters;
@@ -29,6 +30,7 @@ impl Allocation {
             filter_gpu_resources: config.filter_gpu_resources,
             excluded_from_shares: config.fair_sharing_excluded.clone(),
             weights: config.weights.clone(),
+            ..Options::default()
         };
         Self {
             allocator: Allocator::new(options),
@@ -90,13 +92,21 @@ impl Allocation {
             .collect();
         log(self
             .allocator
-            .add_agent(&agent.id, &agent.total, &used, agent.active()));
+            .add_agent(&agent.id, &agent_spec(agent), &used));
     }
 
     /// The agent is back: its total may be another one.
     pub(super) fn return_agent(&mut self, agent: &Agent) {
         log(self.allocator.update_agent(&agent.id, &agent.total));
-        log(self.allocator.activate_agent(&agent.id));
+        if agent.active() {
+            log(self.allocator.activate_agent(&agent.id));
+        } else {
+            log(self.allocator.deactivate_agent(&agent.id));
+        }
+    }
+
+    pub(super) fn activate_agent(&mut self, id: &AgentId) {
+        log(self.allocator.activate_agent(id));
     }
 
     /// More is held than was offered.
@@ -148,6 +158,18 @@ fn log(result: Result<(), AllocatorError>) {
         panic!("the allocator refused: {error}");
         #[cfg(not(test))]
         tracing::error!(%error, "the allocator refused");
+    }
+}
+
+fn agent_spec(agent: &Agent) -> AgentSpec {
+    let domain = agent.info.domain.as_ref();
+    let region = domain.and_then(|domain| Some(domain.fault_domain.as_ref()?.region.name.clone()));
+    AgentSpec {
+        total: agent.total.clone(),
+        hostname: agent.info.hostname.clone(),
+        capabilities: AgentCapabilities::from(agent.capabilities.as_slice()),
+        region,
+        active: agent.active(),
     }
 }
 

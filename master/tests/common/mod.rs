@@ -297,6 +297,13 @@ impl Agent {
             session_epoch: 1,
             agent: Some(info),
             version: "1.11.0".to_owned(),
+            capabilities: ["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT"]
+                .iter()
+                .filter_map(|name| v1::agent_info::capability::Type::from_str_name(name))
+                .map(|kind| v1::agent_info::Capability {
+                    r#type: Some(kind.into()),
+                })
+                .collect(),
             ..Hello::default()
         };
         let with_snapshot = hello.snapshot_follows;

@@ -77,7 +77,9 @@ fn check(cases: &[(Value, &str)]) {
 
 fn outcome(changes: &Value) -> String {
     let mut world = World::new();
-    world.capabilities = vec![AgentCapability::TaskResourceLimits];
+    world
+        .capabilities
+        .push(AgentCapability::TaskResourceLimits);
     let client = world.subscribe(AWARE);
     let agent = world.agent();
     let offer = world.offer(&client);

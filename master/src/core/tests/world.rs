@@ -123,7 +123,14 @@ impl World {
             registry: Vec::new(),
             held: None,
             pong: true,
-            capabilities: Vec::new(),
+            capabilities: {
+                use v1::agent_info::capability::Type;
+                vec![
+                    Type::MultiRole,
+                    Type::HierarchicalRole,
+                    Type::ReservationRefinement,
+                ]
+            },
             numbers: 0,
             replies: BTreeMap::new(),
         }
