@@ -91,7 +91,7 @@ impl Builder {
 }
 
 /// The cgroups of a cluster carry its mark, and that of the whole run if there is one.
-fn cgroups_root(mark: &str) -> String {
+pub(crate) fn cgroups_root(mark: &str) -> String {
     let run = std::env::temp_dir();
     let run = run
         .file_name()
@@ -104,7 +104,12 @@ fn cgroups_root(mark: &str) -> String {
     }
 }
 
-fn daemon(name: &str, dir: &Path, flags: Vec<String>, environment: &[(String, String)]) -> Daemon {
+pub(crate) fn daemon(
+    name: &str,
+    dir: &Path,
+    flags: Vec<String>,
+    environment: &[(String, String)],
+) -> Daemon {
     let log = dir.join(format!("{name}.log"));
     Daemon::new(
         name,
@@ -120,7 +125,7 @@ fn flag_name(flag: &str) -> &str {
 }
 
 /// Our flags, without those that the test gives itself. `--x=` in a test only takes ours away.
-fn merged(ours: Vec<String>, theirs: Vec<String>) -> Vec<String> {
+pub(crate) fn merged(ours: Vec<String>, theirs: Vec<String>) -> Vec<String> {
     let mut all: Vec<String> = ours
         .into_iter()
         .filter(|flag| {
@@ -412,7 +417,7 @@ impl TestCluster {
     }
 }
 
-fn still_runs(name: &str, daemon: &mut Daemon) {
+pub(crate) fn still_runs(name: &str, daemon: &mut Daemon) {
     if let Some(status) = daemon.ended() {
         panic!(
             "the {name} ended with {status}; the end of its log:\n{}",
@@ -428,7 +433,7 @@ fn json(address: SocketAddr, path: &str) -> Value {
 }
 
 /// The body of a 200, else what came instead.
-fn ok(answer: http::Result<http::Response>) -> Result<String, String> {
+pub(crate) fn ok(answer: http::Result<http::Response>) -> Result<String, String> {
     match answer {
         Ok(response) if response.status == 200 => Ok(response.text()),
         Ok(response) => Err(format!("{}: {}", response.status, response.text())),

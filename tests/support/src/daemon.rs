@@ -97,6 +97,23 @@ impl Daemon {
         ))
     }
 
+    /// SIGSTOP: it is there, and does nothing.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT after [`freeze`](Self::freeze).
+    pub(crate) fn wake(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = self
+            .pid()
+            .unwrap_or_else(|| panic!("{} does not run", self.name));
+        kill(Pid::from_raw(pid), signal).expect("our child, not waited for yet");
+    }
+
     /// The exit status, if it ended by itself.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut()?.try_wait().expect("our child")

@@ -83,7 +83,22 @@ pub fn request(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Response> {
-    let mut stream = connect(address)?;
+    request_within(TIMEOUT, address, method, path, headers, body)
+}
+
+/// As [`request`], for a peer that may be frozen: no single read takes longer than `limit`.
+///
+/// # Errors
+/// When nothing answers in time, or what comes is not HTTP.
+pub fn request_within(
+    limit: Duration,
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Response> {
+    let mut stream = connect_within(limit, address)?;
     stream.write_all(&head(address, method, path, headers, body.len()))?;
     stream.write_all(body)?;
     read_response(BufReader::new(stream))
@@ -123,15 +138,59 @@ pub fn post_stream(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Stream> {
-    let mut stream = connect(address)?;
+    post_stream_within(TIMEOUT, address, path, headers, body)
+}
+
+/// As [`post_stream`], for a peer that may be frozen: its head must come within `limit`.
+///
+/// # Errors
+/// When nothing answers in time, or what comes is not HTTP.
+pub fn post_stream_within(
+    limit: Duration,
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Stream> {
+    let mut stream = connect_within(limit, address)?;
     stream.write_all(&head(address, "POST", path, headers, body.len()))?;
     stream.write_all(body)?;
     open_stream(stream)
 }
 
+/// As [`get`], and follows a redirect to the leading master once, as clients do.
+///
+/// # Errors
+/// When nothing answers in time, what comes is not HTTP, or the redirect names no `//IP:PORT/PATH`.
+pub fn get_following(limit: Duration, address: SocketAddr, path: &str) -> Result<Response> {
+    let answer = request_within(limit, address, "GET", path, &[], b"")?;
+    if answer.status != 307 {
+        return Ok(answer);
+    }
+    let (leader, path) = location(&answer)?;
+    request_within(limit, leader, "GET", &path, &[], b"")
+}
+
+/// Where a redirect leads: `Location: //IP:PORT/PATH`.
+///
+/// # Errors
+/// When it names anything else.
+pub fn location(answer: &Response) -> Result<(SocketAddr, String)> {
+    let text = answer.header("location").unwrap_or_default();
+    let found = text.strip_prefix("//").and_then(|rest| {
+        let (address, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        Some((address.parse().ok()?, path.to_owned()))
+    });
+    found.ok_or_else(|| bad(format!("not the address of a master: {text:?}")))
+}
+
 fn connect(address: SocketAddr) -> Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(10))?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
+    connect_within(TIMEOUT, address)
+}
+
+fn connect_within(limit: Duration, address: SocketAddr) -> Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, limit.min(Duration::from_secs(10)))?;
+    stream.set_read_timeout(Some(limit))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }

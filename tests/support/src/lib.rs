@@ -8,6 +8,8 @@
 pub mod cluster;
 pub mod docker;
 pub mod executables;
+pub mod framework;
+pub mod ha;
 pub mod http;
 pub mod loopback;
 pub mod machine;
@@ -19,6 +21,8 @@ pub mod zookeeper;
 mod daemon;
 
 pub use cluster::{Builder, TestCluster};
+pub use framework::Framework;
+pub use ha::HaCluster;
 pub use scheduler::Scheduler;
 pub use wait::{wait_for, wait_until};
 pub use zookeeper::ZooKeeper;
