@@ -7,6 +7,7 @@ use std::{
 };
 
 use mesos_allocator::Weight;
+use mesos_detector::{Settings, Source};
 use mesos_types::Quantities;
 use mesos_wire::v1::DomainInfo;
 
@@ -17,6 +18,17 @@ pub enum RegistryPlace {
     InMemory,
     /// The embedded store in this file.
     File(PathBuf),
+    /// Beside the election, in the same ZooKeeper.
+    Election,
+}
+
+/// How the masters of a cluster find out who leads.
+#[derive(Debug, Clone)]
+pub struct Election {
+    /// `--zk`; never a fixed address.
+    pub source: Source,
+    /// `--zk_session_timeout`
+    pub settings: Settings,
 }
 
 /// The master's configuration. `Default` is Mesos's.
@@ -34,6 +46,13 @@ pub struct MasterConfig {
     pub domain: Option<DomainInfo>,
     /// `--registry` and `--work_dir`
     pub registry: RegistryPlace,
+    /// `--zk`; unset: this master is the only one.
+    pub election: Option<Election>,
+    /// `--registry_fetch_timeout`: how long a master that was elected may take to read the registry.
+    pub registry_fetch_timeout: Duration,
+    /// `--registry_store_timeout`: how long a change of the registry may take; then the master steps down, or
+    /// ends when it is the only one.
+    pub registry_store_timeout: Duration,
     /// `--allocation_interval`: the same unchanged resources go back to the framework that declined them
     /// at most this often.
     pub allocation_interval: Duration,
@@ -97,6 +116,9 @@ impl Default for MasterConfig {
             cluster: None,
             domain: None,
             registry: RegistryPlace::InMemory,
+            election: None,
+            registry_fetch_timeout: Duration::from_secs(60),
+            registry_store_timeout: Duration::from_secs(20),
             allocation_interval: Duration::from_secs(1),
             allocation_debounce: Duration::from_millis(2),
             offer_timeout: None,

@@ -23,7 +23,12 @@ use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{core::AgentHello, handle::Handle, owner::Command};
+use crate::{
+    core::AgentHello,
+    handle::Handle,
+    leadership::{Leadership, Term},
+    owner::Command,
+};
 
 /// How long an agent may take to say who it is, and then between two pieces of its snapshot.
 const INTRODUCTION: Duration = Duration::from_secs(30);
@@ -55,6 +60,17 @@ impl AgentControl for Control {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
+        let leadership = self.master.leadership();
+        let Some(term) = leadership.term().cloned() else {
+            let leader = match &*leadership {
+                Leadership::Following(info) => format!("{} does", crate::leadership::root(info)),
+                Leadership::Recovering => "it was just elected; try again".to_owned(),
+                Leadership::Electing | Leadership::Leading(_) => "nobody does".to_owned(),
+            };
+            return Err(Status::unavailable(format!(
+                "this master does not lead: {leader}"
+            )));
+        };
         let peer = request
             .extensions()
             .get::<SocketAddr>()
@@ -66,9 +82,10 @@ impl AgentControl for Control {
         let (outgoing, stream) = mpsc::channel(IN_FLIGHT);
         let session = Session {
             number: self.master.number(),
-            master: self.master.clone(),
+            session_messages: self.master.config().session_messages,
+            over: term.over.child_token(),
+            term,
             taken: Arc::new(AtomicU64::new(0)),
-            over: CancellationToken::new(),
         };
         tokio::spawn(session.run(incoming, outgoing, peer));
         Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
@@ -77,7 +94,10 @@ impl AgentControl for Control {
 
 struct Session {
     number: u64,
-    master: Handle,
+    /// Messages queued for the agent.
+    session_messages: usize,
+    /// Of the master that it was opened to.
+    term: Term,
     /// Highest sequence of the agent that has been taken over.
     taken: Arc<AtomicU64>,
     over: CancellationToken,
@@ -100,12 +120,12 @@ impl Session {
                     message: why.to_owned(),
                     shutdown: false,
                 };
-                let snapshot = self.master.snapshot();
                 let message = MasterMessage {
                     sequence: 1,
                     acknowledged: self.taken.load(Ordering::Relaxed),
-                    master_id: snapshot.identity.info.id.clone(),
-                    election: 0,
+                    master_id: self.term.master_id.to_string(),
+                    election: self.term.election,
+                    realm: self.term.realm,
                     body: Some(master_message::Body::Refused(refused)),
                 };
                 // The agent is gone already, or hears it and tries again.
@@ -113,15 +133,16 @@ impl Session {
                 return;
             }
         };
-        let (messages, queue) = mpsc::channel(self.master.config().session_messages);
+        let (messages, queue) = mpsc::channel(self.session_messages);
         let writer = Writer {
-            master_id: self.master.snapshot().identity.info.id.clone(),
+            term: self.term.clone(),
             taken: self.taken.clone(),
             over: self.over.clone(),
         };
         tokio::spawn(writer.run(queue, outgoing));
         if self
-            .master
+            .term
+            .commands
             .send(Command::Hello {
                 hello: Box::new(hello),
                 messages,
@@ -135,7 +156,8 @@ impl Session {
         self.over.cancel();
         // The master is stopping: nobody needs to know.
         let _ = self
-            .master
+            .term
+            .commands
             .send(Command::SessionClosed {
                 session: self.number,
             })
@@ -159,7 +181,8 @@ impl Session {
             };
             if let Some(body) = message.body
                 && self
-                    .master
+                    .term
+                    .commands
                     .send(Command::Agent {
                         session: self.number,
                         body: Box::new(body),
@@ -218,7 +241,7 @@ async fn next(
 
 /// Numbers what goes to the agent and tells it what was taken over.
 struct Writer {
-    master_id: String,
+    term: Term,
     taken: Arc<AtomicU64>,
     over: CancellationToken,
 }
@@ -249,9 +272,9 @@ impl Writer {
             let message = MasterMessage {
                 sequence,
                 acknowledged: told,
-                master_id: self.master_id.clone(),
-                // No elections without ZooKeeper.
-                election: 0,
+                master_id: self.term.master_id.to_string(),
+                election: self.term.election,
+                realm: self.term.realm,
                 body: Some(*body),
             };
             if outgoing.send(Ok(message)).await.is_err() {

@@ -4,14 +4,16 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use arc_swap::ArcSwap;
 use mesos_http::{Authorizer, Metrics, logging::LogLevel};
 use mesos_types::FrameworkId;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, oneshot};
 
 use crate::{
     config::MasterConfig,
     core::Reply,
     counters::Counters,
+    leadership::Leadership,
     owner::Command,
     state::{Change, Published, Snapshot},
 };
@@ -21,7 +23,7 @@ use crate::{
 pub struct Handle(Arc<Shared>);
 
 struct Shared {
-    commands: mpsc::Sender<Command>,
+    leadership: ArcSwap<Leadership>,
     published: Arc<Published>,
     config: Arc<MasterConfig>,
     counters: Arc<Counters>,
@@ -31,14 +33,14 @@ struct Shared {
     numbers: AtomicU64,
 }
 
-/// The master has stopped: answer 503.
+/// This master does not lead, or not any more: answer 503.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the master is shutting down")]
+#[error("this master does not lead or is shutting down; try again")]
 pub struct Stopped;
 
 impl Handle {
+    /// A master that does not lead yet.
     pub(crate) fn new(
-        commands: mpsc::Sender<Command>,
         published: Arc<Published>,
         config: Arc<MasterConfig>,
         counters: Arc<Counters>,
@@ -47,7 +49,7 @@ impl Handle {
         log_level: LogLevel,
     ) -> Self {
         Self(Arc::new(Shared {
-            commands,
+            leadership: ArcSwap::default(),
             published,
             config,
             counters,
@@ -93,15 +95,32 @@ impl Handle {
         &self.0.log_level
     }
 
+    /// Who leads.
+    pub fn leadership(&self) -> Arc<Leadership> {
+        self.0.leadership.load_full()
+    }
+
+    /// Lets everybody know who leads.
+    pub(crate) fn set_leadership(&self, leadership: Leadership) {
+        self.0.leadership.store(Arc::new(leadership));
+    }
+
+    /// Where states are published.
+    pub(crate) fn published(&self) -> &Arc<Published> {
+        &self.0.published
+    }
+
     /// Commands that wait for the owner.
     pub fn queued(&self) -> usize {
-        self.0.commands.max_capacity() - self.0.commands.capacity()
+        let leadership = self.leadership();
+        let commands = leadership.term().map(|term| &term.commands);
+        commands.map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     /// Ends a framework, as an operator asks for it. The caller has asked the authorizer.
     ///
     /// # Errors
-    /// The master is stopping.
+    /// This master does not lead, or not any more.
     pub async fn teardown(&self, framework_id: FrameworkId) -> Result<Reply, Stopped> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Teardown {
@@ -116,7 +135,7 @@ impl Handle {
     /// authorizer. The answer comes once the change is durable.
     ///
     /// # Errors
-    /// The master is stopping.
+    /// This master does not lead, or not any more.
     pub async fn operate(
         &self,
         principal: Option<&str>,
@@ -138,6 +157,8 @@ impl Handle {
     }
 
     pub(crate) async fn send(&self, command: Command) -> Result<(), Stopped> {
-        self.0.commands.send(command).await.map_err(|_| Stopped)
+        let leadership = self.leadership();
+        let term = leadership.term().ok_or(Stopped)?;
+        term.commands.send(command).await.map_err(|_| Stopped)
     }
 }

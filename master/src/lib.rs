@@ -6,17 +6,20 @@
 //! - [`owner`], [`handle`]: the task that owns the core, and the way to it for the endpoints.
 //! - [`scheduler`], [`control`]: frameworks over HTTP, agents over gRPC; [`serve`] puts it on a port.
 //! - [`reading`]: the operator API and the older endpoints, from the newest state alone.
-//! - [`registry`]: the durable list of admitted agents.
+//! - [`registry`]: what outlives every master.
+//! - [`leadership`], [`candidate`]: who leads, and how this master comes to.
 
 #![forbid(unsafe_code)]
 
 pub mod clock;
+pub mod candidate;
 pub mod config;
 pub mod constraints;
 pub mod control;
 pub mod core;
 pub mod counters;
 pub mod handle;
+pub mod leadership;
 mod legacy;
 mod metrics;
 mod operator;

@@ -2,6 +2,7 @@
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use mesos_control::v1::{agent_message, master_message};
+use mesos_detector::Lease;
 use mesos_types::FrameworkId;
 use mesos_wire::v1::{self, scheduler};
 use tokio::sync::{mpsc, oneshot};
@@ -66,13 +67,17 @@ pub(crate) enum Command {
 #[derive(Debug, thiserror::Error)]
 pub enum OwnerError {
     /// Without the registry agents could be admitted twice, or come back after they were given up.
-    #[error(
-        "{0}; repair what keeps the registry and start the master again"
-    )]
+    #[error("{0}; repair what keeps the registry and start the master again")]
     Registry(String),
     /// Whatever this master still wanted to do is void: the other one decides.
     #[error("this master leads no longer: {0}")]
     Fenced(String),
+    /// `--domain` does not fit the other masters.
+    #[error("{0}; correct --domain")]
+    Region(String),
+    /// ZooKeeper may have given the leadership to another master.
+    #[error("nothing was heard from ZooKeeper for a session timeout")]
+    Lapsed,
 }
 
 impl From<WriteError> for OwnerError {
@@ -99,6 +104,8 @@ pub(crate) struct Owner {
     pub writes: TaskTracker,
     /// Published last.
     pub version: u64,
+    /// Until when this master may act as the leader; `None`: it is the only one.
+    pub lease: Option<Lease>,
 }
 
 impl Owner {
@@ -107,15 +114,25 @@ impl Owner {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let due = self.core.deadline().map(tokio::time::Instant::from_std);
+            let lapse = self.lease.as_ref().map(|lease| lease.until().into());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
+                () = sleep_until(lapse) => {}
                 taken = self.inbox.recv_many(&mut batch, BATCH) => {
                     if taken == 0 {
                         break;
                     }
                 }
                 () = sleep_until(due) => {}
+            }
+            // A process that was frozen may wake up as a leader of the past.
+            if self
+                .lease
+                .as_ref()
+                .is_some_and(|lease| !lease.is_valid(Instant::now()))
+            {
+                return Err(OwnerError::Lapsed);
             }
             self.step(&mut batch)?;
         }

@@ -9,7 +9,6 @@ use mesos_http::{
     StatusCode, files::Files, logging::LogLevel, metrics::Counter,
 };
 use mesos_wire::{Encoding, v1::FrameworkInfo};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -62,13 +61,11 @@ pub fn routes(router: &mut Router<Handle>, master: &Handle, stop: CancellationTo
     legacy::routes(router, &read);
 }
 
-/// The same endpoints over a state that nobody changes: what reading costs can be measured with it.
+/// The same endpoints over a state that nobody changes: what reading costs can be measured with it. A
+/// request to change something is answered as by a master that does not lead.
 pub fn still(snapshot: Snapshot, config: MasterConfig) -> Service {
     let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
-    // Nobody takes commands: a teardown is answered as by a master that stops.
-    let (commands, _) = mpsc::channel(1);
     let master = Handle::new(
-        commands,
         Arc::new(Published::new(snapshot)),
         Arc::new(config),
         Arc::default(),

@@ -1,7 +1,7 @@
 //! `POST /api/v1/scheduler`: calls of frameworks, and the event stream of each.
 use mesos_http::{
-    Dialect, HeaderName, RecordSender, Request, Response, Router, negotiate,
-    parse_call, record_stream,
+    Dialect, HeaderName, RecordSender, Request, Response, Router, negotiate, parse_call,
+    record_stream,
 };
 use mesos_wire::{
     Encoding, encode,
@@ -38,7 +38,7 @@ async fn answer(master: Handle, request: Request) -> Response {
     } else {
         other(&master, &request, call).await
     };
-    answered.unwrap_or_else(|Stopped| Response::unavailable("The master is shutting down"))
+    answered.unwrap_or_else(|stopped| Response::unavailable(stopped.to_string()))
 }
 
 async fn subscribe(master: &Handle, request: &Request, call: Call) -> Result<Response, Stopped> {

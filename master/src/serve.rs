@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use mesos_detector::{Lease, Target};
 use mesos_http::{
     AllowAll, Authorizer, Metrics, Router, ServeError, Server, logging::LogLevel, version,
 };
@@ -13,15 +14,17 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    candidate::Candidate,
     clock::{Clock, SystemClock},
-    config::{MasterConfig, RegistryPlace},
+    config::{Election, MasterConfig, RegistryPlace},
     control,
     core::Core,
     counters::Counters,
     handle::Handle,
+    leadership::{Leadership, Term},
     owner::{Owner, OwnerError},
     reading,
-    registry::{Registrar, Registry, RegistryError},
+    registry::{Registrar, Registry, RegistryError, ZooKeeperSettings},
     scheduler,
     state::{Identity, Published, Snapshot},
 };
@@ -38,9 +41,6 @@ pub enum StartError {
     /// The registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The thread that opens the registry was lost.
-    #[error("opening the registry was cut short")]
-    Lost,
 }
 
 /// A master that runs.
@@ -72,7 +72,7 @@ impl Running {
     }
 }
 
-/// Starts a master. It listens when this returns.
+/// Starts a master. It listens when this returns; among several it may not lead yet.
 ///
 /// # Errors
 /// The port or the registry cannot be had.
@@ -82,57 +82,32 @@ pub async fn start(
     stop: CancellationToken,
 ) -> Result<Running, StartError> {
     let server = Server::bind(config.listen).await?;
-    let (registrar, registry) = open(&config.registry).await?;
     let address = server.local_addr();
-    let config = Arc::new(config);
-    let clock = Arc::new(SystemClock);
-    let now = clock.now();
-    let identity = Identity {
-        info: master_info(&config, address),
-        cluster: config.cluster.clone(),
-        start_time: now.seconds(),
-        elected_time: now.seconds(),
+    let seat = Seat::new(config, address, log_level);
+    let handle = seat.handle.clone();
+    let owner = match seat.config.election.clone() {
+        None => {
+            // Before anybody is answered, and one that does not read ends the start.
+            let (registrar, registry) = seat.read_registry(0, &seat.identity().info).await?;
+            let over = stop.child_token();
+            let term = seat.begin(registrar, registry, None, &over);
+            tokio::spawn(async move {
+                let ended = term.await;
+                over.cancel();
+                ended
+            })
+        }
+        Some(election) => {
+            let candidate = Candidate {
+                seat,
+                election,
+                stop: stop.clone(),
+            };
+            tokio::spawn(candidate.run())
+        }
     };
-    let metrics = Metrics::new();
-    let counters = Arc::new(Counters::new(&metrics));
-    let authorizer: Arc<dyn Authorizer> = Arc::new(AllowAll);
-    let published = Arc::new(Published::new(Snapshot::new(Arc::new(identity.clone()))));
-    let core = Core::new(
-        config.clone(),
-        identity,
-        registry,
-        authorizer.clone(),
-        counters.clone(),
-        now,
-    );
-    let (commands, inbox) = mpsc::channel(COMMANDS);
-    let handle = Handle::new(
-        commands.clone(),
-        published.clone(),
-        config.clone(),
-        counters,
-        authorizer.clone(),
-        metrics,
-        log_level,
-    );
-    let mut owner = Owner {
-        core,
-        clock,
-        registrar,
-        published,
-        inbox,
-        commands: commands.downgrade(),
-        streams: HashMap::new(),
-        sessions: HashMap::new(),
-        requests: HashMap::new(),
-        next_request: 0,
-        writes: TaskTracker::new(),
-        version: 0,
-    };
-    owner.publish();
-    let service = router(&handle, authorizer, stop.clone()).finish();
+    let service = router(&handle, handle.authorizer().clone(), stop.clone()).finish();
     let server = server.grpc(control::router(handle.clone()).into_axum_router());
-    let owner = tokio::spawn(owner.run(stop.clone()));
     let server = tokio::spawn(server.serve(service, stop.clone()));
     Ok(Running {
         address,
@@ -143,15 +118,192 @@ pub async fn start(
     })
 }
 
-async fn open(place: &RegistryPlace) -> Result<(Registrar, Registry), StartError> {
-    match place {
-        RegistryPlace::InMemory => Ok((Registrar::InMemory, Registry::default())),
-        RegistryPlace::File(path) => {
-            let path = path.clone();
-            let opened = tokio::task::spawn_blocking(move || Registrar::open(&path)).await;
-            Ok(opened.map_err(|_| StartError::Lost)??)
+/// What stays the same from term to term, and begins them.
+pub(crate) struct Seat {
+    config: Arc<MasterConfig>,
+    clock: Arc<dyn Clock>,
+    handle: Handle,
+    start_time: f64,
+    address: SocketAddr,
+}
+
+impl Seat {
+    fn new(config: MasterConfig, address: SocketAddr, log_level: LogLevel) -> Self {
+        let clock = Arc::new(SystemClock);
+        let now = clock.now().seconds();
+        let identity = Identity {
+            info: master_info(&config, address),
+            cluster: config.cluster.clone(),
+            start_time: now,
+            elected_time: now,
+        };
+        let metrics = Metrics::new();
+        let counters = Arc::new(Counters::new(&metrics));
+        let config = Arc::new(config);
+        let published = Arc::new(Published::new(Snapshot::new(Arc::new(identity))));
+        let handle = Handle::new(
+            published,
+            config.clone(),
+            counters,
+            Arc::new(AllowAll),
+            metrics,
+            log_level,
+        );
+        Self {
+            config,
+            clock,
+            handle,
+            start_time: now,
+            address,
         }
     }
+
+    /// Who this master is in its present candidacy.
+    pub(crate) fn identity(&self) -> Identity {
+        (*self.handle.snapshot().identity).clone()
+    }
+
+    /// Where this master stands now.
+    pub(crate) fn set(&self, leadership: Leadership) {
+        self.handle.set_leadership(leadership);
+    }
+
+    /// Leads no more: nothing of the state is left.
+    pub(crate) fn leave(&self) {
+        self.set(Leadership::Electing);
+        self.forget(self.identity());
+    }
+
+    /// A new id, for another candidacy.
+    pub(crate) fn renew(&self) -> MasterInfo {
+        let identity = Identity {
+            info: master_info(&self.config, self.address),
+            ..self.identity()
+        };
+        let info = identity.info.clone();
+        self.forget(identity);
+        info
+    }
+
+    fn forget(&self, identity: Identity) {
+        let before = self.handle.snapshot();
+        let mut empty = Snapshot::new(Arc::new(identity));
+        empty.version = before.version + 1;
+        empty.changes = before.changes;
+        self.handle.published().publish(empty, Vec::new());
+    }
+
+    /// Reads the registry and makes it this master's own.
+    ///
+    /// # Errors
+    /// It cannot be read, or a later leader has it.
+    pub(crate) async fn read_registry(
+        &self,
+        election: u64,
+        info: &MasterInfo,
+    ) -> Result<(Registrar, Registry), RegistryError> {
+        match (&self.config.registry, &self.config.election) {
+            (RegistryPlace::File(path), _) => {
+                let path = path.clone();
+                let opening = tokio::task::spawn_blocking(move || Registrar::open(&path));
+                // Opening does not panic; should it all the same, that is worth as much as our own.
+                opening
+                    .await
+                    .unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+            }
+            (RegistryPlace::Election, Some(place)) => {
+                Registrar::zookeeper(self.zookeeper(place)?, election, info).await
+            }
+            (RegistryPlace::InMemory | RegistryPlace::Election, _) => {
+                Ok((Registrar::InMemory, Registry::default()))
+            }
+        }
+    }
+
+    /// Where the registry is now: a file that names the ensemble may have changed.
+    fn zookeeper(&self, election: &Election) -> Result<ZooKeeperSettings, RegistryError> {
+        let unusable = |reason: String| RegistryError::Refused {
+            action: "find the registry",
+            path: "the ensemble of --zk".to_owned(),
+            reason,
+        };
+        let ensemble = match election.source.resolve() {
+            Ok(Target::ZooKeeper(ensemble)) => ensemble,
+            Ok(Target::Fixed(address)) => {
+                return Err(unusable(format!("{address} is no zk://HOST:PORT/PATH")));
+            }
+            Err(error) => return Err(unusable(error.to_string())),
+        };
+        Ok(ZooKeeperSettings {
+            servers: ensemble.connect_string(),
+            path: ensemble.path().to_owned(),
+            credentials: ensemble
+                .credentials()
+                .map(|own| (own.user().to_owned(), own.password().to_owned())),
+            session_timeout: election.settings.session_timeout,
+            fetch_timeout: self.config.registry_fetch_timeout,
+            store_timeout: self.config.registry_store_timeout,
+        })
+    }
+
+    /// Begins to lead. The term runs until `over`, or until it cannot go on.
+    pub(crate) fn begin(
+        &self,
+        registrar: Registrar,
+        registry: Registry,
+        place: Option<Place>,
+        over: &CancellationToken,
+    ) -> impl Future<Output = Result<(), OwnerError>> + Send + use<> {
+        let now = self.clock.now();
+        let identity = Identity {
+            start_time: self.start_time,
+            elected_time: now.seconds(),
+            ..self.identity()
+        };
+        let before = self.handle.snapshot();
+        let master_id = identity.info.id.as_str().into();
+        let mut core = Core::new(
+            self.config.clone(),
+            identity,
+            registry,
+            self.handle.authorizer().clone(),
+            self.handle.counters().clone(),
+            now,
+        );
+        core.follow_on(&before);
+        let (commands, inbox) = mpsc::channel(COMMANDS);
+        let mut owner = Owner {
+            core,
+            clock: self.clock.clone(),
+            registrar,
+            published: self.handle.published().clone(),
+            inbox,
+            commands: commands.downgrade(),
+            streams: HashMap::new(),
+            sessions: HashMap::new(),
+            requests: HashMap::new(),
+            next_request: 0,
+            writes: TaskTracker::new(),
+            version: before.version,
+            lease: place.as_ref().map(|place| place.lease.clone()),
+        };
+        owner.publish();
+        self.set(Leadership::Leading(Term {
+            commands,
+            master_id,
+            election: place.as_ref().map_or(0, |place| place.election),
+            realm: place.as_ref().map_or(0, |place| place.realm),
+            over: over.clone(),
+        }));
+        owner.run(over.clone())
+    }
+}
+
+/// A place in an election that is the first one.
+pub(crate) struct Place {
+    pub(crate) election: u64,
+    pub(crate) realm: u64,
+    pub(crate) lease: Lease,
 }
 
 /// Every endpoint of the master.
@@ -160,8 +312,10 @@ fn router(
     authorizer: Arc<dyn Authorizer>,
     stop: CancellationToken,
 ) -> Router<Handle> {
+    let gate = handle.clone();
     let mut router = Router::new(handle.clone())
         .prefix("/master")
+        .gate(move |head| gate.leadership().refusal(head))
         .authorizer(authorizer)
         .disable(handle.config().disabled_endpoints.iter().cloned());
     scheduler::route(&mut router);

@@ -138,6 +138,13 @@ impl Core {
         }
     }
 
+    /// Counts versions and changes on from a state that was published before this core was made.
+    pub fn follow_on(&mut self, before: &Snapshot) {
+        self.state.version = before.version + 1;
+        self.state.changes = before.changes;
+        self.published = self.state.clone();
+    }
+
     /// Takes one event. Timers that are due fire first.
     pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
         self.now = now;

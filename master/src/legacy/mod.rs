@@ -27,6 +27,7 @@ use serde::Serialize;
 
 use crate::{
     Handle,
+    leadership::{self, Leadership},
     reading::{ReadSide, Viewer},
     state::Snapshot,
 };
@@ -62,7 +63,7 @@ pub(crate) fn routes(router: &mut Router<Handle>, read: &Arc<ReadSide>) {
     get(router, read, "/tasks", tasks);
     get(router, read, "/roles", roles);
     get(router, read, "/redirect", redirect).exact().ungated();
-    get(router, read, "/registrar(1)/registry", registry).ungated();
+    get(router, read, "/registrar(1)/registry", registry);
     get(router, read, "/weights", weights);
     get(router, read, "/quota", quota);
     get(router, read, "/maintenance/schedule", schedule);
@@ -239,8 +240,14 @@ async fn roles(read: Arc<ReadSide>, request: Request) -> Response {
 }
 
 async fn redirect(read: Arc<ReadSide>, _: Request) -> Response {
-    let info = &read.master.snapshot().identity.info;
-    Response::redirect(&format!("//{}:{}", info.hostname(), info.port))
+    // Nobody known to lead: here is as good as anywhere, as in Mesos.
+    let root = match &*read.master.leadership() {
+        Leadership::Following(leader) => leadership::root(leader),
+        Leadership::Leading(_) | Leadership::Recovering | Leadership::Electing => {
+            leadership::root(&read.master.snapshot().identity.info)
+        }
+    };
+    Response::redirect(&root)
 }
 
 async fn registry(read: Arc<ReadSide>, request: Request) -> Response {

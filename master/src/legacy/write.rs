@@ -49,7 +49,7 @@ pub(crate) async fn operate(read: &ReadSide, request: &Request, call: Call) -> R
 fn response_to(answer: Result<Reply, Stopped>) -> Response {
     match answer {
         Ok(reply) => reply.into(),
-        Err(Stopped) => Response::unavailable("The master is shutting down"),
+        Err(stopped) => Response::unavailable(stopped.to_string()),
     }
 }
 

@@ -196,9 +196,9 @@ fn process(metrics: &Metrics, master: &Handle) {
             Some((now.as_secs_f64() - start).max(0.0))
         },
     );
-    // A master without a state to serve does not get as far as this.
-    metrics.read("master/elected", "1 on the master that leads.", || {
-        Some(1.0)
+    let seat = master.clone();
+    metrics.read("master/elected", "1 on the master that leads.", move || {
+        Some(f64::from(u8::from(seat.leadership().term().is_some())))
     });
     let queue = master.clone();
     let help = "Commands that wait for the owner of the master's state.";

@@ -23,7 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::answers;
+use super::{answers, state};
 use crate::{
     reading::{ReadSide, Viewer},
     state::{Change, Snapshot, Task},
@@ -108,11 +108,15 @@ impl Subscribers {
 /// Answers SUBSCRIBE.
 pub(crate) fn subscribe(read: Arc<ReadSide>, viewer: Viewer, encoding: Encoding) -> Response {
     // In this order: what changes from here on is either in the snapshot or still to come.
+    let leadership = read.master.leadership();
     let (snapshot, changes) = read.master.follow();
     let (sender, body) = record_stream(QUEUED_EVENTS, QUEUED_BYTES);
     let stream = Stream {
         place: read.subscribers.enter(),
-        stop: read.stop.clone(),
+        // The term may have ended just now: the next one's changes do not fit this state.
+        stop: leadership
+            .term()
+            .map_or_else(|| read.stop.clone(), |term| term.over.clone()),
         frameworks: frameworks(&snapshot),
         after: snapshot.changes,
         sender,
@@ -153,15 +157,10 @@ impl Stream {
     async fn run(mut self, snapshot: Arc<Snapshot>, mut changes: Receiver<(u64, Change)>) {
         let (viewer, encoding) = (self.viewer.clone(), self.encoding);
         let first = tokio::task::spawn_blocking(move || {
-            let subscribed = event::Subscribed {
-                get_state: Some(answers::state(&snapshot, &viewer)),
-                heartbeat_interval_seconds: Some(HEARTBEAT.as_secs_f64()),
-            };
-            let subscribed = Event {
-                subscribed: Some(subscribed),
-                ..of(Type::Subscribed)
-            };
-            RecordSender::frame(&mesos_wire::encode(encoding, &subscribed))
+            let heartbeat = HEARTBEAT.as_secs_f64();
+            RecordSender::frame(&state::subscribed_event(
+                &snapshot, &viewer, encoding, heartbeat,
+            ))
         });
         let Ok(first) = first.await else {
             tracing::error!("the state for an operator event stream could not be made");
@@ -174,6 +173,7 @@ impl Stream {
         let mut heartbeats = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
         while sent.is_ok() {
             sent = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 () = self.place.closed.cancelled() => return,
                 () = self.sender.closed() => return,

@@ -11,6 +11,7 @@ use crate::{
     Handle, MasterConfig,
     core::tests::world::World,
     counters::Counters,
+    leadership::{Leadership, Term},
     state::{Published, Snapshot},
 };
 
@@ -68,7 +69,6 @@ impl Master {
         let published = Arc::new(Published::new(snapshot));
         let (commands, _) = mpsc::channel(1);
         let handle = Handle::new(
-            commands,
             published.clone(),
             Arc::new(config),
             counters,
@@ -77,6 +77,13 @@ impl Master {
             LogLevel::new(0, |_| {}),
         );
         let stop = CancellationToken::new();
+        handle.set_leadership(Leadership::Leading(Term {
+            commands,
+            master_id: "m".into(),
+            election: 0,
+            realm: 0,
+            over: stop.clone(),
+        }));
         let mut router = Router::new(handle.clone())
             .prefix("/master")
             .authorizer(authorizer);
