@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, ops, sync::Arc};
 
-use super::{Quantities, Ranges, Resource, Scalar, Value};
+use super::{Meta, Quantities, Ranges, Resource, Scalar, Value, interned};
 
 /// One entry; shared volumes are counted rather than added.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,22 +184,30 @@ impl Resources {
 
     /// The same, allocated to a role.
     pub fn allocated_to(&self, role: &str) -> Self {
-        let role: Arc<str> = role.into();
-        self.map(|r| {
-            if r.meta.allocation_role.as_ref() == Some(&role) {
-                return r.clone();
-            }
-            r.with_meta(|meta| meta.allocation_role = Some(role.clone()))
-        })
+        self.reallocated(Some(role.into()))
     }
 
     /// The same, allocated to nobody.
     pub fn unallocated(&self) -> Self {
+        self.reallocated(None)
+    }
+
+    fn reallocated(&self, role: Option<Arc<str>>) -> Self {
+        // Neighbours mostly share their metadata: so do they afterwards.
+        let mut last: Option<(Arc<Meta>, Arc<Meta>)> = None;
         self.map(|r| {
-            if r.meta.allocation_role.is_none() {
+            if r.meta.allocation_role == role {
                 return r.clone();
             }
-            r.with_meta(|meta| meta.allocation_role = None)
+            let known = last.as_ref().filter(|(old, _)| Arc::ptr_eq(old, &r.meta));
+            let meta = known.map(|(_, new)| new.clone()).unwrap_or_else(|| {
+                interned::meta(Meta {
+                    allocation_role: role.clone(),
+                    ..(*r.meta).clone()
+                })
+            });
+            last = Some((r.meta.clone(), meta.clone()));
+            Resource { meta, ..r.clone() }
         })
     }
 

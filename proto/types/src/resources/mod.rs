@@ -1,6 +1,7 @@
 //! What agents have and tasks need: values, their metadata, and collections with an algebra.
 
 mod collection;
+mod interned;
 mod json;
 mod parse;
 mod quantities;

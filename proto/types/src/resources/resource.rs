@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use mesos_wire::v1::resource::{DiskInfo, ReservationInfo, disk_info::source, reservation_info};
 
-use super::{Ranges, Scalar};
+use super::{Ranges, Scalar, interned};
 
 /// How much of a resource.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,9 +187,9 @@ impl Resource {
     /// A resource that is unreserved and unallocated.
     pub fn new(name: &str, value: Value) -> Self {
         Self {
-            name: name.into(),
+            name: interned::name(name),
             value,
-            meta: Arc::default(),
+            meta: interned::plain(),
         }
     }
 

@@ -12,7 +12,7 @@ use mesos_wire::v1::{
     value,
 };
 
-use super::{Range, Ranges, Resource, Resources, Scalar, Value, resource::Meta};
+use super::{Range, Ranges, Resource, Resources, Scalar, Value, interned, resource::Meta};
 use crate::{is_subrole, validate_id, validate_role};
 
 /// How reservations are written.
@@ -79,9 +79,9 @@ impl Resource {
         };
         check_disk(wire, &meta).map_err(refuse)?;
         Ok(Self {
-            name: wire.name.as_str().into(),
+            name: interned::name(&wire.name),
             value,
-            meta: Arc::new(meta),
+            meta: interned::meta(meta),
         })
     }
 
