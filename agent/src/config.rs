@@ -20,8 +20,10 @@ pub struct AgentConfig {
     pub port: u16,
     /// Name it is shown under.
     pub hostname: String,
-    /// `HOST:PORT` of the master.
-    pub master: String,
+    /// Where the master is found.
+    pub master: mesos_detector::Source,
+    /// How ZooKeeper is asked for it.
+    pub detection: mesos_detector::Settings,
     /// Everything it offers.
     pub resources: Resources,
     /// Names of resources that no flag gave.
@@ -86,7 +88,10 @@ impl AgentConfig {
             ip,
             port,
             hostname,
-            master: flags.master.to_string(),
+            master: flags.master.clone(),
+            detection: mesos_detector::Settings {
+                session_timeout: flags.zk_session_timeout,
+            },
             resources,
             detected,
             attributes: flags.attributes.clone(),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use mesos_containerizer_api::SharedContainerizer;
+use mesos_detector::Detector;
 use mesos_flags::agent::Recover;
 use mesos_gc::{Gc, GcConfig};
 use mesos_http::Authorizer;
@@ -286,10 +287,8 @@ impl Recovery {
         if self.config.recover == Recover::Cleanup {
             return;
         }
-        let settings = control::Settings {
-            master: self.config.master.clone(),
-            longest_pause: self.config.registration_backoff_factor,
-        };
-        control::run(settings, self.commands, events, stop).await;
+        let detector = Detector::start(self.config.master.clone(), self.config.detection);
+        let longest_pause = self.config.registration_backoff_factor;
+        control::run(detector.watch(), longest_pause, self.commands, events, stop).await;
     }
 }

@@ -1,9 +1,9 @@
 //! The operator's command line: what `mesos` and `mesos-execute` share.
 
-use std::process::ExitCode;
+use std::{fmt::Display, process::ExitCode, time::Duration};
 
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use mesos_sdk::MasterAddress;
+use mesos_sdk::{MasterAddress, Source};
 
 mod execute;
 mod listing;
@@ -12,6 +12,8 @@ mod table;
 
 /// Exit status of a command that could not be carried out.
 const FAILED: u8 = 1;
+/// Time that finding the leading master may take: a session with ZooKeeper, and an election under way.
+const FIND_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Parser)]
 #[command(
@@ -76,14 +78,23 @@ enum FrameworkCommand {
 
 #[derive(Debug, Args)]
 struct MasterArgs {
-    /// Where the master is: HOST:PORT, or file:///PATH of a file that says so.
+    /// Where masters are: HOST:PORT, zk://HOST1:PORT1,HOST2:PORT2/PATH, or file:///PATH of a file that says so.
     #[arg(
         long,
         env = "MESOS_MASTER",
         default_value = "127.0.0.1:5050",
         global = true
     )]
-    master: MasterAddress,
+    master: Source,
+}
+
+impl MasterArgs {
+    /// The master that leads.
+    async fn find(&self) -> Result<MasterAddress, String> {
+        mesos_sdk::leader(&self.master, FIND_TIMEOUT)
+            .await
+            .map_err(|error| explain(&self.master, &error))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -135,14 +146,14 @@ fn run(command: Command) -> ExitCode {
         match command {
             Command::Execute(args) => return execute::execute(*args).await,
             Command::Task(TaskCommand::List { common, all }) => {
-                listing::tasks(&common.master.master, common.json, all).await
+                listing::tasks(&common.master.find().await?, common.json, all).await
             }
             Command::Task(TaskCommand::Log(args)) => log::log(args).await,
             Command::Agent(AgentCommand::List { common }) => {
-                listing::agents(&common.master.master, common.json).await
+                listing::agents(&common.master.find().await?, common.json).await
             }
             Command::Framework(FrameworkCommand::List { common, all }) => {
-                listing::frameworks(&common.master.master, common.json, all).await
+                listing::frameworks(&common.master.find().await?, common.json, all).await
             }
         }
         .map(|()| ExitCode::SUCCESS)
@@ -154,12 +165,13 @@ fn run(command: Command) -> ExitCode {
 }
 
 /// A failure in the words the user reads; naming the master when it is the one not there.
-fn explain(master: &MasterAddress, error: &mesos_sdk::Error) -> String {
+fn explain(master: &impl Display, error: &mesos_sdk::Error) -> String {
     match error {
         mesos_sdk::Error::Unreachable { .. } => format!(
             "no master answers at {master}: {}\nGive its address with --master=HOST:PORT or MESOS_MASTER.",
             mesos_sdk::scheduler::with_causes(error)
         ),
+        mesos_sdk::Error::NoLeader { .. } => format!("no master is found at {master}: {error}"),
         other => mesos_sdk::scheduler::with_causes(other),
     }
 }

@@ -3,7 +3,7 @@
 use std::{io::Write as _, time::Duration};
 
 use clap::Args;
-use mesos_sdk::operator::Operator;
+use mesos_sdk::{MasterAddress, operator::Operator};
 use mesos_wire::v1::{
     Task,
     agent::{Call, call},
@@ -41,9 +41,9 @@ pub struct LogArgs {
 
 /// Prints a file of a task's sandbox.
 pub async fn log(args: LogArgs) -> Result<(), String> {
-    let master = &args.master.master;
-    let task = find(&args).await?;
-    let agents = ask(master, master::call::Type::GetAgents)
+    let master = args.master.find().await?;
+    let task = find(&args, &master).await?;
+    let agents = ask(&master, master::call::Type::GetAgents)
         .await?
         .get_agents
         .unwrap_or_default();
@@ -124,7 +124,9 @@ async fn copy(operator: &Operator, path: &str, args: &LogArgs, task: &Task) -> R
 }
 
 async fn ended(args: &LogArgs, task: &Task) -> Result<bool, String> {
-    let got = ask(&args.master.master, master::call::Type::GetTasks).await?;
+    // While a log is followed the leader may change.
+    let master = args.master.find().await?;
+    let got = ask(&master, master::call::Type::GetTasks).await?;
     let same = |t: &&Task| t.task_id == task.task_id && t.framework_id == task.framework_id;
     let found = got
         .get_tasks
@@ -136,8 +138,8 @@ async fn ended(args: &LogArgs, task: &Task) -> Result<bool, String> {
     Ok(found.is_none_or(mesos_types::is_terminal))
 }
 
-async fn find(args: &LogArgs) -> Result<Task, String> {
-    let got = ask(&args.master.master, master::call::Type::GetTasks).await?;
+async fn find(args: &LogArgs, master: &MasterAddress) -> Result<Task, String> {
+    let got = ask(master, master::call::Type::GetTasks).await?;
     let got = got.get_tasks.unwrap_or_default();
     let all = got
         .tasks

@@ -35,6 +35,7 @@ pub struct Detector {
 enum Work {
     Fixed { _sender: watch::Sender<Detected> },
     Task { _end: DropGuard },
+    Elsewhere,
 }
 
 impl Detector {
@@ -71,6 +72,14 @@ impl Detector {
         Self {
             receiver,
             _work: Work::Fixed { _sender: sender },
+        }
+    }
+
+    /// Passes on what somebody else detects.
+    pub fn following(receiver: watch::Receiver<Detected>) -> Self {
+        Self {
+            receiver,
+            _work: Work::Elsewhere,
         }
     }
 

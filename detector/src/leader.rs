@@ -83,6 +83,16 @@ impl Detected {
     pub fn address(&self) -> Option<MasterAddress> {
         self.leader.as_ref().and_then(Leader::address)
     }
+
+    /// Whether somebody else than `old` leads now, or the same master after another election. Nobody is
+    /// nobody else: a session with a leader that may be going need not end before its successor is known.
+    pub fn supersedes(&self, old: &Leader) -> bool {
+        self.leader.as_ref().is_some_and(|new| {
+            (new.realm, new.election) != (old.realm, old.election)
+                || new.info.id != old.info.id
+                || new.address() != old.address()
+        })
+    }
 }
 
 #[cfg(test)]
@@ -136,5 +146,23 @@ mod tests {
             ..named
         };
         assert_eq!(address(portless), None);
+    }
+
+    #[test]
+    fn only_another_leader_supersedes_one() {
+        let address = |text: &str| text.parse::<MasterAddress>().unwrap();
+        let old = Leader::fixed(&address("a:1"));
+        let now = |leader: Option<Leader>| Detected {
+            leader,
+            ..Detected::default()
+        };
+        assert!(!now(None).supersedes(&old));
+        assert!(!now(Some(old.clone())).supersedes(&old));
+        assert!(now(Some(Leader::fixed(&address("b:1")))).supersedes(&old));
+        let elected_again = Leader {
+            election: 1,
+            ..old.clone()
+        };
+        assert!(now(Some(elected_again)).supersedes(&old));
     }
 }

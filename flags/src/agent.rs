@@ -20,21 +20,6 @@ use crate::{
     value::Value,
 };
 
-/// Where the agent finds its master.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MasterAddress {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
-
-impl std::fmt::Display for MasterAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
 /// What becomes of containers of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recover {
@@ -69,7 +54,8 @@ pub enum Launcher {
     reason = "the help text of each flag is its documentation"
 )]
 pub struct AgentFlags {
-    pub master: MasterAddress,
+    pub master: mesos_detector::Source,
+    pub zk_session_timeout: Duration,
     /// `None`: all interfaces.
     pub ip: Option<Ipv4Addr>,
     pub port: u16,
@@ -179,7 +165,8 @@ impl AgentFlags {
         };
         let refused = |name: &'static str| move |problem| loaded.refuse(name, problem);
         Ok(Self {
-            master: master_address(&loaded.text("master")).map_err(refused("master"))?,
+            master: loaded.opt_masters("master").expect("there is a fallback"),
+            zk_session_timeout: loaded.duration("zk_session_timeout"),
             ip: address(loaded, "ip"),
             port: port(loaded, "port").unwrap_or_default(),
             hostname: loaded.opt_text("hostname").filter(|name| !name.is_empty()),
@@ -273,31 +260,6 @@ impl AgentFlags {
     }
 }
 
-/// Reads `HOST:PORT`, also in the old form `master@HOST:PORT`.
-fn master_address(text: &str) -> Result<MasterAddress, String> {
-    if text.starts_with("zk://") {
-        return Err(
-            "finding the master by ZooKeeper is not built yet; give its address as HOST:PORT"
-                .to_owned(),
-        );
-    }
-    let expecting = || "expecting HOST:PORT, such as 10.0.0.2:5050".to_owned();
-    let address = text.strip_prefix("master@").unwrap_or(text);
-    let (host, port) = address.rsplit_once(':').ok_or_else(expecting)?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(expecting)?;
-    if host.is_empty() || host.contains(['/', ' ', ',', ':', '@']) {
-        return Err(expecting());
-    }
-    Ok(MasterAddress {
-        host: host.to_owned(),
-        port,
-    })
-}
-
 /// `/var/run/mesos` where it can be made, as Mesos does.
 fn default_runtime_dir() -> PathBuf {
     use nix::unistd::{AccessFlags, access};
@@ -374,33 +336,4 @@ pub(crate) fn disabled_endpoints(loaded: &Loaded) -> Result<Vec<String>, FlagErr
         .transpose()
         .map(Option::unwrap_or_default)
         .map_err(|problem| loaded.refuse("firewall_rules", problem))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn master_addresses_are_read() {
-        let read = |text: &str| master_address(text).map(|address| address.to_string());
-        assert_eq!(read("10.0.0.2:5050").as_deref(), Ok("10.0.0.2:5050"));
-        assert_eq!(read("master@host:1").as_deref(), Ok("host:1"));
-        for bad in [
-            "10.0.0.2",
-            ":5050",
-            "host:",
-            "host:0",
-            "host:70000",
-            "http://host:5050",
-            "a b:1",
-            "",
-        ] {
-            assert!(read(bad).unwrap_err().contains("HOST:PORT"), "{bad}");
-        }
-        assert!(
-            read("zk://a:2181/mesos")
-                .unwrap_err()
-                .contains("not built yet")
-        );
-    }
 }

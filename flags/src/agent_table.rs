@@ -78,11 +78,11 @@ const GENERAL: &[Flag] = &[
 ];
 
 const NETWORK: &[Flag] = &[
-    flag("master", Kind::Text, "The master to register with: HOST:PORT, zk://HOST1:PORT1,HOST2:PORT2/PATH, or a file:// that holds one of them.")
+    flag("master", Kind::Masters, "The master to register with: HOST:PORT, zk://HOST1:PORT1,HOST2:PORT2/PATH, or a file:// that holds one of them and is read again for each new connection.")
         .unset("from /etc/mesos/zk, else 127.0.0.1:5050"),
     flag("master_detector", Kind::Text, "Module that finds the master, in place of --master.")
         .status(Status::Refused("modules are not supported, and without its detector the agent would find no master")),
-    flag("zk_session_timeout", Kind::Duration, "ZooKeeper session timeout of master detection.").default("10secs").not_built(),
+    flag("zk_session_timeout", Kind::Duration, "ZooKeeper session timeout of master detection.").default("10secs").check(checks::session_timeout),
     flag("ip", Kind::Ip, "Address to listen on. Excludes --ip_discovery_command.").unset("all interfaces"),
     flag("ip_discovery_command", Kind::Text, "Shell command that prints the address to listen on."),
     flag("ip6", Kind::Text, "IPv6 address that containers on the host network are told.").not_built(),

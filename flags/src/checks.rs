@@ -51,6 +51,29 @@ fn duration(value: &Value, least: Duration, most: Duration, allowed: &str) -> Ch
     )
 }
 
+/// What ZooKeeper can count, and a client can keep.
+pub(crate) fn session_timeout(value: &Value) -> Checked {
+    duration(
+        value,
+        Duration::from_millis(100),
+        Duration::from_secs(24 * 3600),
+        "a duration from 100ms to 1days",
+    )
+}
+
+/// An election, or a file that names one.
+pub(crate) fn election(value: &Value) -> Checked {
+    let source = value.print().parse::<mesos_detector::Source>();
+    let target = source.and_then(|source| source.resolve());
+    match target.map_err(|error| error.to_string())? {
+        mesos_detector::Target::ZooKeeper(_) => Ok(()),
+        mesos_detector::Target::Fixed(_) => Err(
+            "expecting zk://HOST1:PORT1,HOST2:PORT2/PATH, or file:///PATH of a file that holds it"
+                .to_owned(),
+        ),
+    }
+}
+
 pub(crate) fn positive(value: &Value) -> Checked {
     duration(
         value,

@@ -239,6 +239,7 @@ impl Loaded {
         };
         let content = match (flag.kind, text.trim().strip_prefix("file://")) {
             (Kind::Path, Some(path)) => path.to_owned(),
+            (Kind::Masters, Some(_)) => text.clone(),
             (_, Some(path)) => read(path)?,
             (Kind::Json, None) if text.trim().starts_with('/') => {
                 self.notices.push(Notice::Warning(format!(
@@ -398,6 +399,21 @@ impl Loaded {
                 (setting.flag.name.to_owned(), text)
             })
             .collect()
+    }
+
+    /// Where masters are found. A source that is the whole content of a file, as that of `/etc/mesos/zk`, is
+    /// the file, so that a change of it counts without a restart.
+    pub(crate) fn opt_masters(&self, name: &str) -> Option<mesos_detector::Source> {
+        let setting = self.settings.get(name)?;
+        let text = setting.value.print();
+        let source = text.parse().expect("it was read when the flag was loaded");
+        if let Source::File(path) = &setting.source
+            && !matches!(source, mesos_detector::Source::File(_))
+            && etc::read_bounded(path).is_ok_and(|content| content.trim() == text)
+        {
+            return Some(mesos_detector::Source::File(path.clone()));
+        }
+        Some(source)
     }
 
     pub(crate) fn is_set(&self, name: &str) -> bool {

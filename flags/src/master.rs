@@ -10,7 +10,7 @@ use crate::{
     checks,
     error::FlagError,
     help,
-    load::{Input, Loaded, Start, asks_for},
+    load::{Input, Loaded, Notice, Start, asks_for},
     logging::LoggingFlags,
     network,
 };
@@ -43,6 +43,14 @@ pub struct MasterFlags {
     pub cluster: Option<String>,
     /// Paths that answer 403.
     pub disabled_endpoints: Vec<String>,
+
+    /// The election; `None`: there is none, and this master leads at once.
+    pub zk: Option<mesos_detector::Source>,
+    pub registry_fetch_timeout: Duration,
+    pub registry_store_timeout: Duration,
+    pub zk_session_timeout: Duration,
+    /// Some with `zk`, unless the registry is in memory. Nothing depends on its number.
+    pub quorum: Option<usize>,
 
     /// `None` only with [`Registry::InMemory`].
     pub work_dir: Option<PathBuf>,
@@ -95,6 +103,7 @@ impl MasterFlags {
                 "--modules and --modules_dir exclude each other; give one of them".to_owned(),
             ));
         }
+        quorum(&mut loaded)?;
         let notices = std::mem::take(&mut loaded.notices);
         let flags = Self::typed(&loaded)?;
         Ok(Start::Run(Box::new(flags), notices))
@@ -113,6 +122,13 @@ impl MasterFlags {
             domain: message(loaded, "domain")?,
             cluster: loaded.opt_text("cluster"),
             disabled_endpoints: disabled_endpoints(loaded)?,
+            registry_fetch_timeout: loaded.duration("registry_fetch_timeout"),
+            registry_store_timeout: loaded.duration("registry_store_timeout"),
+            zk: loaded.opt_masters("zk"),
+            zk_session_timeout: loaded.duration("zk_session_timeout"),
+            quorum: loaded
+                .opt_int("quorum")
+                .and_then(|quorum| usize::try_from(quorum).ok()),
             registry: match (loaded.text("registry").as_str(), &work_dir) {
                 ("in_memory", _) | (_, None) => Registry::InMemory,
                 (_, Some(path)) => Registry::Directory(path.clone()),
@@ -160,4 +176,21 @@ impl MasterFlags {
             self.reachable_ip(),
         )
     }
+}
+
+/// The rule of Mesos, whose replicated log cannot do without; ours needs no number.
+fn quorum(loaded: &mut Loaded) -> Result<(), FlagError> {
+    let (zk, quorum) = (loaded.is_set("zk"), loaded.is_set("quorum"));
+    if zk && !quorum && loaded.text("registry") != "in_memory" {
+        return Err(FlagError::Conflict(
+            "Need to specify --quorum for replicated log based registry when using ZooKeeper"
+                .to_owned(),
+        ));
+    }
+    if quorum && !zk {
+        loaded.notices.push(Notice::Warning(
+            "--quorum has no effect without --zk: a single master decides alone".to_owned(),
+        ));
+    }
+    Ok(())
 }

@@ -9,9 +9,6 @@ const fn flag(name: &'static str, kind: Kind, help: &'static str) -> Flag {
     Flag::new(name, kind, help)
 }
 
-const ZOOKEEPER: Status = Status::Refused(
-    "election by ZooKeeper is not built yet; leave it out to run a single master, which leads at once",
-);
 const MODULE: Status = Status::Refused(
     "modules are not supported, and without this one the master would not know who leads",
 );
@@ -90,9 +87,10 @@ const NETWORK: &[Flag] = &[
     flag("hostname", Kind::Text, "Host name that the master reports.").unset("a reverse lookup of the address"),
     flag("hostname_lookup", Kind::Bool, "Without --hostname: looks the name of the address up; if false, the address itself is the name.").default("true"),
     flag("domain", Kind::Json, "Fault domain: {\"fault_domain\":{\"region\":{\"name\":...},\"zone\":{\"name\":...}}}.").check(checks::domain),
-    flag("zk", Kind::Text, "ZooKeeper servers of the election: zk://HOST1:PORT1,HOST2:PORT2/PATH.").status(ZOOKEEPER),
-    flag("zk_session_timeout", Kind::Duration, "ZooKeeper session timeout.").default("10secs").not_built(),
-    flag("quorum", Kind::Int, "Masters that must have stored a change of the registry. Only with --zk.").check(checks::at_least_one).not_built(),
+    flag("zk", Kind::Masters, "ZooKeeper servers of the election and the registry: zk://[USER:PASSWORD@]HOST1:PORT1,HOST2:PORT2/PATH, or a file:// that holds it and is read again for each new session. PATH must not be /.")
+        .unset("a single master, which leads at once").check(checks::election),
+    flag("zk_session_timeout", Kind::Duration, "ZooKeeper session timeout. A leader that is cut off steps down within it, and the next one leads after it.").default("10secs").check(checks::session_timeout),
+    flag("quorum", Kind::Int, "Required with --zk unless --registry=in_memory, as in Mesos. The registry is in ZooKeeper, whose own majority stores it, so the number is only checked.").check(checks::at_least_one),
     flag("master_contender", Kind::Text, "Module that takes part in the election.").status(MODULE),
     flag("master_detector", Kind::Text, "Module that finds the leader.").status(MODULE),
 ];
@@ -100,8 +98,8 @@ const NETWORK: &[Flag] = &[
 const REGISTRY: &[Flag] = &[
     flag("work_dir", Kind::Text, "Directory of the registry. Not needed with --registry=in_memory.").unset("/var/lib/mesos"),
     flag("registry", Kind::Choice(&["replicated_log", "in_memory", "log_storage"]), "Where the registry is: on disk in --work_dir (under Mesos's name for it), or in memory, where a restart forgets it.").default("replicated_log"),
-    flag("registry_fetch_timeout", Kind::Duration, "How long reading the registry may take.").default("1mins").not_built(),
-    flag("registry_store_timeout", Kind::Duration, "How long storing a change of the registry may take.").default("20secs").not_built(),
+    flag("registry_fetch_timeout", Kind::Duration, "How long reading the registry may take.").default("1mins"),
+    flag("registry_store_timeout", Kind::Duration, "How long storing a change of the registry may take.").default("20secs"),
     flag("registry_gc_interval", Kind::Duration, "How often old entries of the registry are removed.").default("15mins").not_built(),
     flag("registry_max_agent_age", Kind::Duration, "How long an unreachable or gone agent stays in the registry.").default("2weeks").not_built(),
     flag("registry_max_agent_count", Kind::Int, "How many unreachable and gone agents stay in the registry.").default("102400").not_built(),

@@ -33,6 +33,9 @@ pub enum Kind {
     Resources,
     /// Attributes, as text.
     Attributes,
+    /// Where masters are found: an address, `zk://...`, or a file that holds one of them and is read again
+    /// later, so its content does not take the flag's place.
+    Masters,
 }
 
 /// How far a flag is built.

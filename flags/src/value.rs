@@ -67,6 +67,11 @@ impl Value {
                 .map(|_| Self::Text(trimmed.to_owned()))
                 .map_err(|error| error.to_string()),
             Kind::Attributes => crate::detect::parse_attributes(trimmed).map(|_| Self::Text(trimmed.to_owned())),
+            Kind::Masters => trimmed
+                .parse::<mesos_detector::Source>()
+                .and_then(|source| source.resolve())
+                .map(|_| Self::Text(trimmed.to_owned()))
+                .map_err(|error| error.to_string()),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+use mesos_detector::Source;
 use mesos_flags::{
     AgentFlags, FlagError, Input, MasterFlags, Notice, Start, agent,
     agent::{Launcher, ReconfigurationPolicy, Recover},
@@ -168,8 +169,20 @@ fn mistakes_on_the_command_line_are_named() {
             "flag --recover: 'maybe' (from the command line) is not valid: expecting one of reconnect, cleanup",
         ),
         (
-            &["--master=zk://u:p@a:2181/mesos"],
-            "flag --master: 'zk://***@a:2181/mesos' (from the command line) is not valid: finding the master by ZooKeeper is not built yet; give its address as HOST:PORT",
+            &["--master=zk://u:p@a:2181"],
+            "flag --master: 'zk://***@a:2181' (from the command line) is not valid: Expecting a (chroot) path for ZooKeeper ('/' is not supported)",
+        ),
+        (
+            &["--master=host:port"],
+            "flag --master: 'host:port' (from the command line) is not valid: `host:port` is not the address of a master: `port` is not a port from 1 to 65535; expecting HOST:PORT, such as 10.0.0.2:5050",
+        ),
+        (
+            &["--master=file:///nonexistent/x"],
+            "flag --master: 'file:///nonexistent/x' (from the command line) is not valid: cannot read /nonexistent/x: No such file or directory (os error 2)",
+        ),
+        (
+            &["--zk_session_timeout=1ms"],
+            "flag --zk_session_timeout: '1ms' (from the command line) is not valid: expecting a duration from 100ms to 1days",
         ),
         (
             &["--ip=1.2.3.4", "--ip_discovery_command=echo 1.2.3.4"],
@@ -265,7 +278,8 @@ fn files_stand_for_values() {
         &format!("--default_container_info={info}"),
     ]));
     assert_eq!(flags.resources.as_deref(), Some("cpus:2;mem:64"));
-    assert_eq!(flags.master.to_string(), "10.0.0.2:5050");
+    // It is read again later, so it stays a file.
+    assert_eq!(flags.master.to_string(), format!("file://{master}"));
     assert_eq!(flags.gc_delay, Duration::from_secs(2 * 86_400));
     assert_eq!(
         flags.default_container_info.unwrap().docker.unwrap().image,
@@ -392,7 +406,8 @@ fn the_directories_of_the_packages_are_read() {
     assert_eq!(flags.hostname.as_deref(), Some("env"));
     assert_eq!(flags.port, 6002);
     assert!(!flags.switch_user);
-    assert_eq!(flags.master.to_string(), "10.0.0.3:5050");
+    assert_eq!(flags.master, Source::File(etc.join("mesos/zk")));
+    assert_eq!(flags.effective["master"], "10.0.0.3:5050");
     assert_eq!(flags.gc_delay, Duration::from_secs(4 * 86_400));
     assert_eq!(flags.isolation, ["posix/cpu"]);
     assert_eq!(
@@ -664,4 +679,67 @@ fn the_reference_in_docs_is_fresh() {
         found == text,
         "docs/flags.md is stale; MESOS_RS_BLESS=1 cargo test -p mesos-flags writes it anew"
     );
+}
+
+#[test]
+fn masters_are_found_by_election_or_address() {
+    let (flags, notices) = agent(&input(&[
+        "--master=zk://user:secret@a:1,b:2/mesos",
+        "--zk_session_timeout=5secs",
+    ]));
+    let Source::ZooKeeper(ensemble) = &flags.master else {
+        panic!("{:?}", flags.master);
+    };
+    assert_eq!(ensemble.connect_string(), "a:1,b:2");
+    assert_eq!(ensemble.path(), "/mesos");
+    assert_eq!(ensemble.credentials().unwrap().password(), "secret");
+    assert_eq!(flags.zk_session_timeout, Duration::from_secs(5));
+    assert_eq!(flags.effective["master"], "zk://***@a:1,b:2/mesos");
+    assert!(warnings(&notices).is_empty(), "{notices:?}");
+
+    let (flags, notices) = master(&["--zk=zk://a:1/mesos", "--quorum=2", "--work_dir=/x"]);
+    assert_eq!(flags.zk.unwrap().to_string(), "zk://a:1/mesos");
+    assert_eq!(flags.quorum, Some(2));
+    assert_eq!(flags.zk_session_timeout, Duration::from_secs(10));
+    assert!(warnings(&notices).is_empty(), "{notices:?}");
+    let (flags, _) = master(&["--zk=zk://a:1/mesos", "--registry=in_memory"]);
+    assert_eq!(flags.quorum, None);
+
+    let (flags, notices) = master(&["--quorum=2", "--work_dir=/x"]);
+    assert_eq!(flags.zk, None);
+    assert!(warnings(&notices)[0].contains("--quorum has no effect"));
+}
+
+#[test]
+fn an_election_that_cannot_be_held_is_refused() {
+    for (args, part) in [
+        (
+            &["--zk=zk://a:1/mesos"][..],
+            "Need to specify --quorum for replicated log based registry when using ZooKeeper",
+        ),
+        (&["--zk=zk://a:1/", "--quorum=1"], "'/' is not supported"),
+        (
+            &["--zk=10.0.0.1:2181", "--quorum=1"],
+            "expecting zk://HOST1:PORT1",
+        ),
+        (&["--zk=zk://a:1/mesos", "--quorum=0"], "from 1 to"),
+    ] {
+        let start = MasterFlags::load(&input(args));
+        let error = start.unwrap_err().to_string();
+        assert!(error.contains(part), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn the_file_of_the_packages_is_read_again_for_each_session() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("mesos")).unwrap();
+    let zk = dir.path().join("mesos/zk");
+    fs::write(&zk, "zk://a:1/mesos\n").unwrap();
+    let (flags, _) = agent(&Input {
+        etc: Some(dir.path().to_owned()),
+        ..Input::default()
+    });
+    assert_eq!(flags.master, Source::File(zk));
+    assert_eq!(flags.effective["master"], "zk://a:1/mesos");
 }

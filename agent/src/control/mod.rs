@@ -1,4 +1,5 @@
-//! The agent's end of the control stream: connects, hands messages over both ways, connects again.
+//! The agent's end of the control stream: connects to the master that leads, hands messages over both ways,
+//! connects again.
 //!
 //! What messages mean is the core's business; here is only the connection.
 
@@ -7,8 +8,9 @@ mod link;
 use std::time::Duration;
 
 use mesos_control::v1::{AgentMessage, agent_control_client::AgentControlClient};
+use mesos_detector::{Detected, Leader, MasterAddress};
 use rand::Rng as _;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Endpoint;
@@ -34,18 +36,11 @@ const SLOW: std::ops::Range<u64> = 250..500;
 /// Attempts that are made quickly.
 const QUICK_ATTEMPTS: u32 = 40;
 
-/// Where the master is, and how patient we are.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings {
-    /// `HOST:PORT`.
-    pub(crate) master: String,
-    /// Longest pause between attempts (`--registration_backoff_factor`).
-    pub(crate) longest_pause: Duration,
-}
-
-/// Keeps a session with the master until `stop`.
+/// Keeps a session with the master that leads until `stop`. Pauses between attempts are at most
+/// `longest_pause` (`--registration_backoff_factor`); a new leader is not waited for.
 pub(crate) async fn run(
-    settings: Settings,
+    mut masters: watch::Receiver<Detected>,
+    longest_pause: Duration,
     mut commands: mpsc::Receiver<Command>,
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
@@ -54,14 +49,35 @@ pub(crate) async fn run(
     let mut failures = 0;
     let mut told = false;
     loop {
+        let Some((leader, master)) = stop
+            .run_until_cancelled(leader(&mut masters))
+            .await
+            .flatten()
+        else {
+            return;
+        };
         session += 1;
-        let (left, outcome) = tokio::select! {
-            () = stop.cancelled() => return,
-            outcome = attempt(&settings, session, commands, &events, &stop) => outcome,
+        // Ends with the agent, or with the leadership of this master.
+        let over = stop.child_token();
+        let (left, outcome) = {
+            let attempt = attempt(&master, session, commands, &events, &over);
+            let mut attempt = std::pin::pin!(attempt);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                outcome = &mut attempt => outcome,
+                () = superseded(&mut masters, &leader) => {
+                    over.cancel();
+                    attempt.await
+                }
+            }
         };
         commands = left;
         if events.send(Event::SessionLost(session)).await.is_err() {
             return;
+        }
+        if masters.borrow().supersedes(&leader) {
+            (failures, told) = (0, false);
+            continue;
         }
         match outcome {
             Ok(()) => {
@@ -71,17 +87,40 @@ pub(crate) async fn run(
             Err(problem) => {
                 failures += 1;
                 if std::mem::replace(&mut told, true) {
-                    tracing::debug!(master = %settings.master, problem, "cannot reach the master");
+                    tracing::debug!(%master, problem, "cannot reach the master");
                 } else {
-                    tracing::warn!(master = %settings.master, problem, "cannot reach the master; trying again and again");
+                    tracing::warn!(%master, problem, "cannot reach the master; trying again and again");
                 }
             }
         }
-        let pause = pause(failures).min(settings.longest_pause);
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause(failures).min(longest_pause)) => {}
+            () = superseded(&mut masters, &leader) => (failures, told) = (0, false),
         }
+    }
+}
+
+/// The leader, as soon as there is one that can be reached; `None` when nobody looks for it any more.
+async fn leader(masters: &mut watch::Receiver<Detected>) -> Option<(Leader, MasterAddress)> {
+    loop {
+        let now = masters.borrow_and_update().clone();
+        if let (Some(leader), Some(address)) = (now.leader.clone(), now.address()) {
+            return Some((leader, address));
+        }
+        masters.changed().await.ok()?;
+    }
+}
+
+/// Answers when another master leads than `leader`.
+async fn superseded(masters: &mut watch::Receiver<Detected>, leader: &Leader) {
+    if masters
+        .wait_for(|now| now.supersedes(leader))
+        .await
+        .is_err()
+    {
+        // Nobody looks any more, so nobody else will be found.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -98,13 +137,14 @@ type Attempt = (mpsc::Receiver<Command>, Result<(), String>);
 
 /// One session, from the connection to its end. `Ok`: there was one.
 async fn attempt(
-    settings: &Settings,
+    master: &MasterAddress,
     session: SessionId,
     mut commands: mpsc::Receiver<Command>,
     events: &mpsc::Sender<Event>,
-    stop: &CancellationToken,
+    over: &CancellationToken,
 ) -> Attempt {
-    let endpoint = match Endpoint::from_shared(format!("http://{}", settings.master)) {
+    let superseded = || Err("another master leads".to_owned());
+    let endpoint = match Endpoint::from_shared(master.url("")) {
         Ok(endpoint) => endpoint,
         Err(error) => return (commands, Err(error.to_string())),
     };
@@ -114,16 +154,21 @@ async fn attempt(
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
-    let channel = match endpoint.connect().await {
-        Ok(channel) => channel,
-        Err(error) => return (commands, Err(crate::core::chain(&error))),
+    let channel = match over.run_until_cancelled(endpoint.connect()).await {
+        Some(Ok(channel)) => channel,
+        Some(Err(error)) => return (commands, Err(crate::core::chain(&error))),
+        None => return (commands, superseded()),
     };
     if events.send(Event::SessionWanted(session)).await.is_err() {
         return (commands, Ok(()));
     }
-    let opening = match opening(session, &mut commands).await {
-        Some(opening) => opening,
-        None => {
+    let opening = over
+        .run_until_cancelled(opening(session, &mut commands))
+        .await;
+    let opening = match opening {
+        Some(Some(opening)) => opening,
+        None => return (commands, superseded()),
+        Some(None) => {
             return (
                 commands,
                 Err("the agent has nothing to open a session with".to_owned()),
@@ -131,16 +176,17 @@ async fn attempt(
         }
     };
     let (out, outbound) = mpsc::channel(OUTBOUND);
-    let end = stop.child_token();
+    let end = over.child_token();
     let pump = tokio::spawn(pump(session, opening, commands, out, end.clone()));
     let mut client = AgentControlClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE);
     let opened = tokio::time::timeout(OPEN_TIMEOUT, client.session(ReceiverStream::new(outbound)));
-    let result = match opened.await {
-        Err(_) => Err("the master does not answer".to_owned()),
-        Ok(Err(status)) => Err(status.message().to_owned()),
-        Ok(Ok(response)) => {
+    let result = match over.run_until_cancelled(opened).await {
+        None => superseded(),
+        Some(Err(_)) => Err("the master does not answer".to_owned()),
+        Some(Ok(Err(status))) => Err(status.message().to_owned()),
+        Some(Ok(Ok(response))) => {
             let mut inbound = response.into_inner();
             loop {
                 let message = tokio::select! {

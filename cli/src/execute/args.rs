@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args, ValueEnum};
-use mesos_sdk::MasterAddress;
+use mesos_sdk::Source;
 use mesos_types::units::parse_duration;
 
 /// Which containerizer runs the task.
@@ -18,9 +18,9 @@ pub enum Containerizer {
 /// Arguments of `mesos execute`.
 #[derive(Debug, Args)]
 pub struct ExecuteArgs {
-    /// Where the master is: HOST:PORT, or file:///PATH of a file that says so.
+    /// Where masters are: HOST:PORT, zk://HOST1:PORT1,HOST2:PORT2/PATH, or file:///PATH of a file that says so.
     #[arg(long, env = "MESOS_MASTER", default_value = "127.0.0.1:5050")]
-    pub master: MasterAddress,
+    pub master: Source,
     /// Name of the framework and the task, and the beginning of the task's id.
     #[arg(long)]
     pub name: String,

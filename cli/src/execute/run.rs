@@ -7,7 +7,7 @@ use std::{
 };
 
 use mesos_sdk::{
-    Encoding,
+    Detector, Encoding, Settings,
     scheduler::{Caller, Happening, Session, with_causes},
 };
 use mesos_types::is_terminal;
@@ -38,8 +38,8 @@ pub async fn execute(args: ExecuteArgs) -> Result<ExitCode, String> {
     let resources = task::resources(&args)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|e| e.to_string())?;
     let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
-    let session = Session::new(
-        &args.master,
+    let session = Session::following(
+        Detector::start(args.master.clone(), Settings::default()),
         Encoding::Json,
         framework(&args),
         args.failover_timeout,

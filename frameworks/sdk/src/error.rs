@@ -38,6 +38,26 @@ pub enum Error {
         /// For how long.
         seconds: u64,
     },
+    /// Nobody leads, or it cannot be found out who does.
+    #[error("no leading master is known: {problem}")]
+    NoLeader {
+        /// Why.
+        problem: String,
+    },
+    /// The subscription was with a master that does not lead any more.
+    #[error("another master leads than {url}")]
+    Superseded {
+        /// What was subscribed to.
+        url: String,
+    },
+    /// Masters sent us around in a circle.
+    #[error("{url} and those it named sent us elsewhere more than {limit} times")]
+    Redirects {
+        /// What was asked first.
+        url: String,
+        /// How often that is followed.
+        limit: usize,
+    },
     /// A call was made while there is no subscription.
     #[error("not subscribed")]
     NotSubscribed,

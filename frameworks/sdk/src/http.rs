@@ -15,6 +15,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: usize = 1 << 30;
 /// How much of an error's body is kept, in bytes.
 const MAX_ERROR: usize = 4096;
+/// How often one request follows a 307: each master sends it to the one it believes to lead.
+const MAX_REDIRECTS: usize = 5;
 
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,6 +37,7 @@ impl HttpClient {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             .no_proxy()
+            .redirect(reqwest::redirect::Policy::limited(MAX_REDIRECTS))
             .build()
             .expect("a client without TLS has nothing to load");
         Self { inner }
@@ -63,10 +66,7 @@ impl HttpClient {
                 url: url.to_owned(),
                 seconds: ANSWER_TIMEOUT.as_secs(),
             })?
-            .map_err(|source| Error::Unreachable {
-                url: url.to_owned(),
-                source,
-            })?;
+            .map_err(|source| unanswered(url, source))?;
         checked(url, answer).await
     }
 
@@ -103,12 +103,18 @@ impl HttpClient {
                 url: url.to_owned(),
                 seconds: ANSWER_TIMEOUT.as_secs(),
             })?
-            .map_err(|source| Error::Unreachable {
-                url: url.to_owned(),
-                source,
-            })?;
+            .map_err(|source| unanswered(url, source))?;
         read_all(url, checked(url, answer).await?).await
     }
+}
+
+fn unanswered(url: &str, source: reqwest::Error) -> Error {
+    let url = url.to_owned();
+    if source.is_redirect() {
+        let limit = MAX_REDIRECTS;
+        return Error::Redirects { url, limit };
+    }
+    Error::Unreachable { url, source }
 }
 
 async fn checked(url: &str, answer: Response) -> Result<Response, Error> {

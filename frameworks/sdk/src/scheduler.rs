@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::watch;
+
 use mesos_wire::{
     Encoding,
     v1::{
@@ -13,7 +15,12 @@ use mesos_wire::{
     },
 };
 
-use crate::{Error, EventStream, HttpClient, MasterAddress};
+use mesos_detector::{Detected, Detector, Leader};
+
+use crate::{Error, EventStream, HttpClient, MasterAddress, masters::no_leader};
+
+/// Where frameworks call.
+const PATH: &str = "/api/v1/scheduler";
 
 /// Heartbeats that may be missed before a stream counts as dead.
 const MISSED_HEARTBEATS: f64 = 5.0;
@@ -32,22 +39,27 @@ pub enum Happening {
 #[derive(Debug, Default)]
 struct Shared {
     framework_id: Option<FrameworkId>,
-    stream_id: Option<String>,
+    /// The subscription: the URL of the master that took it, and its stream.
+    stream: Option<(String, String)>,
 }
 
 /// Makes calls for a subscribed framework. Cheap to clone, usable from several tasks.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    url: String,
     encoding: Encoding,
     http: HttpClient,
     shared: Arc<Mutex<Shared>>,
 }
 
-/// A framework that stays subscribed: over broken streams and master restarts it subscribes again
-/// with the same framework id, for as long as its failover timeout allows.
+/// A framework that stays subscribed: over broken streams, restarts of masters and changes of the leader it
+/// subscribes again with the same framework id, for as long as its failover timeout allows.
+///
+/// A master that does not lead answers 307 and is believed; one that cannot answer yet (503) is asked again.
 #[derive(Debug)]
 pub struct Session {
+    detector: Detector,
+    /// Whom the detector named when we subscribed last.
+    leader: Option<Leader>,
     caller: Caller,
     framework: FrameworkInfo,
     stream: Option<EventStream<Event>>,
@@ -58,26 +70,38 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session that subscribes at the first call of [`Session::next`]. `give_up_after` counts
-    /// from the loss of a subscription, and from now for the first one.
+    /// A session with the master at this address, or the one it names; see [`Session::following`].
     pub fn new(
         master: &MasterAddress,
         encoding: Encoding,
         framework: FrameworkInfo,
         give_up_after: Duration,
     ) -> Self {
+        let detector = Detector::single(master.clone());
+        Self::following(detector, encoding, framework, give_up_after)
+    }
+
+    /// A session with the master that leads. It subscribes at the first call of [`Session::next`].
+    /// `give_up_after` counts from the loss of a subscription, and from now for the first one.
+    pub fn following(
+        detector: Detector,
+        encoding: Encoding,
+        framework: FrameworkInfo,
+        give_up_after: Duration,
+    ) -> Self {
         let shared = Shared {
             framework_id: framework.id.clone(),
-            stream_id: None,
+            stream: None,
         };
         let caller = Caller {
-            url: master.url("/api/v1/scheduler"),
             encoding,
             http: HttpClient::new(),
             shared: Arc::new(Mutex::new(shared)),
         };
         let (backoff, lost_at) = (BACKOFF.0, Instant::now());
         Self {
+            detector,
+            leader: None,
             caller,
             framework,
             stream: None,
@@ -102,8 +126,16 @@ impl Session {
                 self.subscribe().await?;
                 continue;
             };
-            let ended = match stream.next().await {
-                Ok(Some(event)) => {
+            let mut masters = self.detector.watch();
+            let next = tokio::select! {
+                next = stream.next() => Some(next),
+                // Whoever led before may not even know yet that it does not.
+                () = superseded(&mut masters, self.leader.as_ref()) => None,
+            };
+            let url = stream.url().to_owned();
+            let ended = match next {
+                None => Error::Superseded { url },
+                Some(Ok(Some(event))) => {
                     self.note(&event);
                     if event.r#type() == event::Type::Error {
                         let message = event.error.map(|e| e.message).unwrap_or_default();
@@ -111,15 +143,15 @@ impl Session {
                     }
                     return Ok(Happening::Event(Box::new(event)));
                 }
-                Ok(None) => Error::Protocol {
-                    url: self.caller.url.clone(),
+                Some(Ok(None)) => Error::Protocol {
+                    url,
                     problem: "the event stream was closed".to_owned(),
                 },
-                Err(e) => e,
+                Some(Err(e)) => e,
             };
             self.stream = None;
             self.lost_at = Instant::now();
-            self.caller.lock().stream_id = None;
+            self.caller.lock().stream = None;
             return Ok(Happening::Disconnected(ended));
         }
     }
@@ -152,7 +184,11 @@ impl Session {
             }),
             Err(e) => {
                 tracing::debug!(error = %with_causes(&e), "cannot subscribe yet");
-                tokio::time::sleep(self.backoff).await;
+                let mut masters = self.detector.watch();
+                tokio::select! {
+                    () = tokio::time::sleep(self.backoff) => {}
+                    () = superseded(&mut masters, self.leader.as_ref()) => {}
+                }
                 self.backoff = (self.backoff * 2).min(BACKOFF.1);
                 Ok(())
             }
@@ -160,6 +196,12 @@ impl Session {
     }
 
     async fn subscribe_once(&mut self) -> Result<(), Error> {
+        let now = self.detector.watch().borrow().clone();
+        let url = match now.address() {
+            Some(address) => address.url(PATH),
+            None => return Err(no_leader(now.problem)),
+        };
+        self.leader = now.leader;
         let call = Call {
             framework_id: self.framework.id.clone(),
             r#type: Some(call::Type::Subscribe.into()),
@@ -169,33 +211,34 @@ impl Session {
             }),
             ..Default::default()
         };
-        let Caller {
-            url,
-            encoding,
-            http,
-            ..
-        } = &self.caller;
-        let answer = http.post(url, *encoding, &call, None).await?;
+        let Caller { encoding, http, .. } = &self.caller;
+        let answer = http.post(&url, *encoding, &call, None).await?;
+        // After a 307, that of the master that took us.
+        let url = answer.url().to_string();
         let stream_id = answer
             .headers()
             .get("Mesos-Stream-Id")
             .and_then(|v| v.to_str().ok());
         let Some(stream_id) = stream_id else {
             let problem = "no Mesos-Stream-Id in the answer to SUBSCRIBE".to_owned();
-            return Err(Error::Protocol {
-                url: url.clone(),
-                problem,
-            });
+            return Err(Error::Protocol { url, problem });
         };
-        self.caller.lock().stream_id = Some(stream_id.to_owned());
+        self.caller.lock().stream = Some((url.clone(), stream_id.to_owned()));
         let patience = Duration::from_secs(30);
-        self.stream = Some(EventStream::new(
-            &self.caller.url,
-            answer,
-            *encoding,
-            patience,
-        ));
+        self.stream = Some(EventStream::new(&url, answer, *encoding, patience));
         Ok(())
+    }
+}
+
+/// Answers when another master leads than the one we turned to; at once when there was none and now is.
+async fn superseded(masters: &mut watch::Receiver<Detected>, leader: Option<&Leader>) {
+    let other = masters.wait_for(|now| match leader {
+        Some(leader) => now.supersedes(leader),
+        None => now.leader.is_some(),
+    });
+    if other.await.is_err() {
+        // Nobody looks any more.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -217,14 +260,14 @@ impl Caller {
     pub async fn call(&self, mut call: Call) -> Result<(), Error> {
         let (id, stream) = {
             let shared = self.lock();
-            (shared.framework_id.clone(), shared.stream_id.clone())
+            (shared.framework_id.clone(), shared.stream.clone())
         };
-        let (Some(id), Some(stream)) = (id, stream) else {
+        let (Some(id), Some((url, stream))) = (id, stream) else {
             return Err(Error::NotSubscribed);
         };
         call.framework_id = Some(id);
         self.http
-            .post(&self.url, self.encoding, &call, Some(&stream))
+            .post(&url, self.encoding, &call, Some(&stream))
             .await
             .map(drop)
     }

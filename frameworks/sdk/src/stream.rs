@@ -35,6 +35,11 @@ impl<E: WireMessage> EventStream<E> {
         }
     }
 
+    /// What was subscribed to.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Changes how long silence is borne.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
