@@ -1,7 +1,8 @@
 //! Who leads: this master, another one, or nobody. And what one that does not lead answers.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
+use mesos_detector::Lease;
 use mesos_http::{Head, Response};
 use mesos_wire::v1::MasterInfo;
 use tokio::sync::mpsc;
@@ -36,13 +37,25 @@ pub struct Term {
     pub(crate) realm: u64,
     /// Cancelled when the term ends.
     pub(crate) over: CancellationToken,
+    /// Until when this master may act as the leader; `None`: it is the only one.
+    pub(crate) lease: Option<Lease>,
+}
+
+impl Term {
+    /// Whether nobody else can lead at this moment. A master that was frozen and wakes up finds that it may not
+    /// answer any more before it has heard so.
+    fn holds(&self) -> bool {
+        self.lease
+            .as_ref()
+            .is_none_or(|lease| lease.is_valid(Instant::now()))
+    }
 }
 
 impl Leadership {
     /// The term of this master, if it leads.
     pub fn term(&self) -> Option<&Term> {
         match self {
-            Self::Leading(term) => Some(term),
+            Self::Leading(term) => term.holds().then_some(term),
             Self::Electing | Self::Following(_) | Self::Recovering => None,
         }
     }
@@ -51,7 +64,10 @@ impl Leadership {
     /// Mesos does it, or 503.
     pub(crate) fn refusal(&self, head: &Head) -> Option<Response> {
         match self {
-            Self::Leading(_) => None,
+            Self::Leading(term) if term.holds() => None,
+            Self::Leading(_) => Some(Response::unavailable(
+                "This master has lost touch with the election and may not lead any more",
+            )),
             Self::Following(leader) => Some(Response::redirect(&format!(
                 "{}{}",
                 root(leader),

@@ -294,6 +294,7 @@ impl Seat {
             election: place.as_ref().map_or(0, |place| place.election),
             realm: place.as_ref().map_or(0, |place| place.realm),
             over: over.clone(),
+            lease: place.as_ref().map(|place| place.lease.clone()),
         }));
         owner.run(over.clone())
     }

@@ -7,7 +7,7 @@ use std::{
 
 use mesos_allocator::Weight;
 use mesos_flags::{MasterFlags, master::Registry};
-use mesos_master::config::{MasterConfig, RegistryPlace};
+use mesos_master::config::{Election, MasterConfig, RegistryPlace};
 use mesos_types::{Quantities, Scalar};
 
 /// Name of the registry's file under `work_dir`.
@@ -53,10 +53,19 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
         hostname: Some(flags.host_name()),
         cluster: flags.cluster.clone(),
         domain: flags.domain.clone(),
-        registry: match &flags.registry {
-            Registry::InMemory => RegistryPlace::InMemory,
-            Registry::Directory(path) => RegistryPlace::File(path.join(REGISTRY)),
+        registry: match (&flags.registry, &flags.zk) {
+            (Registry::InMemory, _) => RegistryPlace::InMemory,
+            (Registry::Directory(_), Some(_)) => RegistryPlace::Election,
+            (Registry::Directory(path), None) => RegistryPlace::File(path.join(REGISTRY)),
         },
+        registry_fetch_timeout: flags.registry_fetch_timeout,
+        registry_store_timeout: flags.registry_store_timeout,
+        election: flags.zk.clone().map(|source| Election {
+            source,
+            settings: mesos_detector::Settings {
+                session_timeout: flags.zk_session_timeout,
+            },
+        }),
         allocation_interval: flags.allocation_interval,
         offer_timeout: flags.offer_timeout,
         agent_ping_timeout: flags.agent_ping_timeout,

@@ -83,6 +83,7 @@ impl Master {
             election: 0,
             realm: 0,
             over: stop.clone(),
+            lease: None,
         }));
         let mut router = Router::new(handle.clone())
             .prefix("/master")
