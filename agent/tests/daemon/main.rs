@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod containers;
+mod election;
 mod master;
 
 use std::{
@@ -42,6 +43,11 @@ impl Drop for Daemon {
 }
 
 async fn start(work_dir: &Path, master: SocketAddr, containers: &Containers) -> Daemon {
+    start_with(work_dir, &master.to_string(), containers).await
+}
+
+/// With any `--master`.
+async fn start_with(work_dir: &Path, master: &str, containers: &Containers) -> Daemon {
     let flags = AgentFlags::load(&Input {
         args: vec![
             format!("--master={master}"),

@@ -13,7 +13,7 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 type Session = (
     Streaming<AgentMessage>,
@@ -136,6 +136,11 @@ impl Agent {
             task: Some(task),
         }))
         .await;
+    }
+
+    /// The next message; `None` when the agent has ended the session.
+    pub async fn hears(&mut self) -> Option<agent_message::Body> {
+        next(&mut self.inbound).await
     }
 
     /// The next message that says something.
