@@ -56,6 +56,8 @@ fn agent(number: usize) -> Agent {
         tasks: imbl::OrdSet::new(),
         executors: imbl::OrdMap::new(),
         offers: imbl::OrdSet::new(),
+        deactivation: None,
+        planned: None,
     }
 }
 
@@ -82,6 +84,7 @@ fn framework(id: &str) -> Framework {
         completed_tasks: imbl::Vector::new(),
         executors: imbl::OrdMap::new(),
         offers: imbl::OrdSet::new(),
+        inverse_offers: imbl::OrdSet::new(),
         used_on: Default::default(),
         offered_on: Default::default(),
     }

@@ -76,6 +76,9 @@ impl Candidate {
                 return Ok(());
             };
             match &why {
+                StepDown::Owner(OwnerError::Removals(text)) => {
+                    return Err(OwnerError::Removals(text.clone()));
+                }
                 StepDown::Region(_) => return Err(OwnerError::Region(why.to_string())),
                 StepDown::Registry(
                     error @ (RegistryError::Format { .. } | RegistryError::Damaged { .. }),

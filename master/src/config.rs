@@ -3,10 +3,11 @@ use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
-use mesos_allocator::Weight;
+use mesos_allocator::{Policy, Weight};
 use mesos_detector::{Settings, Source};
 use mesos_types::Quantities;
 use mesos_wire::v1::DomainInfo;
@@ -67,6 +68,24 @@ pub struct MasterConfig {
     /// `--agent_reregister_timeout`: how long agents of the registry may take to come back after this
     /// master started.
     pub agent_reregister_timeout: Duration,
+    /// `--agent_removal_rate_limit`: least time between two agents that are marked unreachable; unset: none.
+    pub agent_removal_interval: Option<Duration>,
+    /// `--recovery_agent_removal_limit`: if more than this percentage of the registry's agents does not come
+    /// back after this master started, it ends rather than give them up.
+    pub recovery_agent_removal_limit: f64,
+    /// `--allocator_agent_recovery_factor`: with quotas, nothing is offered before so large a part of the
+    /// registry's agents is back.
+    pub allocator_agent_recovery_factor: f64,
+    /// `--allocator_recovery_timeout`: how long that holds at most.
+    pub allocator_recovery_timeout: Duration,
+    /// `--role_sorter`
+    pub role_sorter: Arc<dyn Policy>,
+    /// `--framework_sorter`
+    pub framework_sorter: Arc<dyn Policy>,
+    /// `--whitelist`: a file of host names; unset: every agent is offered.
+    pub whitelist: Option<PathBuf>,
+    /// `--require_agent_domain`
+    pub require_agent_domain: bool,
     /// `--roles`; unset: any role.
     pub roles: Option<BTreeSet<String>>,
     /// `--root_submissions`
@@ -125,6 +144,14 @@ impl Default for MasterConfig {
             agent_ping_timeout: Duration::from_secs(15),
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: Duration::from_secs(600),
+            agent_removal_interval: None,
+            recovery_agent_removal_limit: 100.0,
+            allocator_agent_recovery_factor: 0.8,
+            allocator_recovery_timeout: Duration::from_secs(600),
+            role_sorter: mesos_allocator::Options::default().role_sorter,
+            framework_sorter: mesos_allocator::Options::default().framework_sorter,
+            whitelist: None,
+            require_agent_domain: false,
             roles: None,
             root_submissions: true,
             max_completed_frameworks: 50,

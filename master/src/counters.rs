@@ -145,6 +145,8 @@ counters! {
     slave_unreachable_scheduled,
     /// Agents marked unreachable.
     slave_unreachable_completed,
+    /// Agents that came back before they were marked.
+    slave_unreachable_canceled,
     /// Runs of the allocator.
     allocation_runs,
     /// Changes handed to the registry.
@@ -159,6 +161,8 @@ pub(crate) enum Removal {
     Unhealthy,
     Unregistered,
     Replaced,
+    Gone,
+    Down,
 }
 
 /// How many tasks ended with a reason, by the metric's name without `master/`.
@@ -324,12 +328,18 @@ impl Counters {
             Removal::Unhealthy => &self.slave_removals_unhealthy,
             Removal::Unregistered => &self.slave_removals_unregistered,
             Removal::Replaced => &self.slave_removals_registered,
+            // Mesos has no reasons of their own for them.
+            Removal::Gone | Removal::Down => return,
         };
         counter.add(1);
     }
 
     pub(crate) fn unreachable_begun(&self) {
         self.slave_unreachable_scheduled.add(1);
+    }
+
+    pub(crate) fn unreachable_canceled(&self) {
+        self.slave_unreachable_canceled.add(1);
     }
 
     /// `recovered`: it had not come back since this master's start.

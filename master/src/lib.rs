@@ -11,8 +11,8 @@
 
 #![forbid(unsafe_code)]
 
-pub mod clock;
 pub mod candidate;
+pub mod clock;
 pub mod config;
 pub mod constraints;
 pub mod control;

@@ -72,6 +72,9 @@ pub enum OwnerError {
     /// Whatever this master still wanted to do is void: the other one decides.
     #[error("this master leads no longer: {0}")]
     Fenced(String),
+    /// More agents are lost than operators allow to lose at once.
+    #[error("{0}")]
+    Removals(String),
     /// `--domain` does not fit the other masters.
     #[error("{0}; correct --domain")]
     Region(String),
@@ -283,6 +286,7 @@ impl Owner {
                     return Ok(Some(Event::SessionClosed { session }));
                 }
             }
+            Effect::Abort(why) => return Err(OwnerError::Removals(why)),
             Effect::CloseSession { session } => {
                 self.sessions.remove(&session);
             }

@@ -1,28 +1,35 @@
 //! Roles as operators see them: who is in them, what they hold. Shared by `/roles` and GET_ROLES.
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos_types::{FrameworkId, Resources, is_subrole};
+use mesos_types::{FrameworkId, Quantities, Resources, is_subrole};
+use mesos_wire::v1::quota::QuotaConfig;
 
 use crate::{config::MasterConfig, legacy::resources::Amounts, reading::Viewer, state::Snapshot};
 
-/// The weight of one role.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Weight {
-    pub(crate) role: String,
-    pub(crate) weight: f64,
-}
-
-/// The weights that `--weights` gave and that may be seen, by role.
-pub(crate) fn weights(config: &MasterConfig, viewer: &Viewer) -> Vec<Weight> {
-    let given = config.weights.iter().filter(|(role, _)| viewer.role(role));
-    let mut weights: Vec<Weight> = given
-        .map(|(role, weight)| Weight {
-            role: role.clone(),
-            weight: weight.as_f64(),
-        })
-        .collect();
-    weights.sort_by(|a, b| a.role.cmp(&b.role));
-    weights
+/// What counts against a quota of the role: what is reserved for it, and what it uses that is not
+/// reserved, with the roles below it. Offers do not count: they can be taken back.
+pub(crate) fn consumed(snapshot: &Snapshot, name: &str) -> Quantities {
+    let mut sum = Quantities::default();
+    for agent in snapshot.agents.values() {
+        for used in agent.used.values() {
+            let unreserved = used.filter(|resource| {
+                resource.reservation_role().is_none()
+                    && resource
+                        .meta
+                        .allocation_role
+                        .as_deref()
+                        .is_some_and(|role| within(role, name))
+            });
+            sum.add_all(&unreserved.non_revocable().quantities());
+        }
+        let reserved = agent.total.filter(|resource| {
+            resource
+                .reservation_role()
+                .is_some_and(|role| within(role, name))
+        });
+        sum.add_all(&reserved.quantities());
+    }
+    sum
 }
 
 /// One role, its descendants included in the amounts.
@@ -30,6 +37,7 @@ pub(crate) fn weights(config: &MasterConfig, viewer: &Viewer) -> Vec<Weight> {
 pub(crate) struct Role {
     pub(crate) name: String,
     pub(crate) weight: f64,
+    pub(crate) quota: Option<QuotaConfig>,
     /// Frameworks that are subscribed to it or hold resources of it.
     pub(crate) frameworks: BTreeSet<FrameworkId>,
     pub(crate) allocated: Amounts,
@@ -83,34 +91,27 @@ fn named(snapshot: &Snapshot, config: &MasterConfig, shown: impl Fn(&str) -> boo
                 .agents
                 .values()
                 .flat_map(|agent| agent.total.reservation_roles());
-            let weighted = config.weights.keys().map(String::as_str);
+            let settings = &snapshot.settings;
+            let set = settings.weights.keys().chain(settings.quotas.keys());
+            let set = set.map(String::as_str);
             subscribers
                 .keys()
                 .copied()
                 .chain(reserved)
-                .chain(weighted)
+                .chain(set)
                 .flat_map(ancestry)
                 .collect()
         }
     };
     let names = names.into_iter().filter(|name| shown(name));
     let of_role = |name: &str| {
-        let weight = config
-            .weights
-            .get(name)
-            .copied()
-            .unwrap_or(mesos_allocator::Weight::ONE);
-        role(
-            snapshot,
-            name,
-            weight.as_f64(),
-            subscribers.get(name).cloned().unwrap_or_default(),
-        )
+        let subscribed = subscribers.get(name).cloned().unwrap_or_default();
+        role(snapshot, name, subscribed)
     };
     names.map(of_role).collect()
 }
 
-fn role(snapshot: &Snapshot, name: &str, weight: f64, frameworks: BTreeSet<FrameworkId>) -> Role {
+fn role(snapshot: &Snapshot, name: &str, frameworks: BTreeSet<FrameworkId>) -> Role {
     let of_role = |resources: &Resources| {
         resources.filter(|resource| {
             resource
@@ -122,7 +123,8 @@ fn role(snapshot: &Snapshot, name: &str, weight: f64, frameworks: BTreeSet<Frame
     };
     let mut role = Role {
         name: name.to_owned(),
-        weight,
+        weight: snapshot.settings.weight(name),
+        quota: snapshot.settings.quotas.get(name).cloned(),
         frameworks,
         allocated: Amounts::default(),
         offered: Amounts::default(),

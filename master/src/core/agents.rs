@@ -24,6 +24,10 @@ impl Core {
         };
         if let Some(liveness) = self.liveness.get_mut(&id) {
             liveness.heard = true;
+            if liveness.missed >= self.config.max_agent_ping_timeouts {
+                liveness.missed = 0;
+                self.keep(&id);
+            }
         }
         match body {
             agent_message::Body::Update(update) => self.status_update(&id, update),
@@ -62,6 +66,12 @@ impl Core {
         tracing::info!(agent_id = %id, "an agent is disconnected");
         self.allocation.deactivate_agent(&id);
         self.withdraw_offers_on(&id);
+        self.withdraw_inverse_offers_on(&id);
+        self.timers.set(
+            self.now.monotonic,
+            self.config.agent_reregister_timeout,
+            Timer::AgentReturn(id.clone()),
+        );
         // From here on it has the full time to come back.
         self.watch(&id, false);
     }
@@ -92,9 +102,9 @@ impl Core {
         let missed = liveness.missed;
         if missed >= self.config.max_agent_ping_timeouts {
             tracing::warn!(agent_id = %id, missed, "an agent does not answer; it is marked unreachable");
-            self.mark_unreachable(id);
-            return;
+            self.lose(id);
         }
+        // While it waits for its turn it may still answer.
         self.tell(id, Body::Ping(Ping {}));
         self.set_ping(id);
     }
@@ -103,5 +113,7 @@ impl Core {
     pub(super) fn unwatch(&mut self, id: &AgentId) {
         self.liveness.remove(id);
         self.timers.cancel(&Timer::Ping(id.clone()));
+        self.timers.cancel(&Timer::AgentReturn(id.clone()));
+        self.keep(id);
     }
 }

@@ -2,15 +2,16 @@
 use std::time::{Duration, Instant};
 
 use mesos_allocator::{
-    AgentCapabilities, AgentSpec, Allocator, AllocatorError, FrameworkSpec, OfferProposal, Options,
-    refusal_from_seconds,
+    AgentCapabilities, AgentSpec, Allocator, AllocatorError, FrameworkSpec, InverseProposal,
+    OfferProposal, Options, Quota, Weight, refusal_from_seconds,
 };
-use mesos_types::{AgentId, FrameworkId, Resources};
-use mesos_wire::v1::Filters;
+use mesos_types::{AgentId, FrameworkId, Quantities, Resources};
+use mesos_wire::v1::{DomainInfo, Filters, Unavailability, allocator::InverseOfferStatus};
 
 use crate::{
     config::MasterConfig,
-    state::{Agent, Framework},
+    core::operator::to_quota,
+    state::{Agent, Framework, Settings},
 };
 
 /// The allocator and when it wants to be asked.
@@ -23,17 +24,41 @@ pub(super) struct Allocation {
 }
 
 impl Allocation {
-    pub(super) fn new(config: &MasterConfig, start: Instant) -> Self {
+    /// With so many agents expected back.
+    pub(super) fn new(
+        config: &MasterConfig,
+        settings: &Settings,
+        expected_agents: usize,
+        start: Instant,
+    ) -> Self {
         let options = Options {
             allocation_interval: config.allocation_interval,
             min_allocatable: config.min_allocatable.clone(),
             filter_gpu_resources: config.filter_gpu_resources,
             excluded_from_shares: config.fair_sharing_excluded.clone(),
-            weights: config.weights.clone(),
+            weights: settings
+                .weights
+                .iter()
+                .filter_map(|(role, weight)| Some((role.clone(), Weight::from_f64(*weight)?)))
+                .collect(),
+            role_sorter: config.role_sorter.clone(),
+            framework_sorter: config.framework_sorter.clone(),
+            region: config.domain.as_ref().and_then(region_of),
             ..Options::default()
         };
+        let mut allocator = Allocator::new(options);
+        for (role, quota) in &settings.quotas {
+            allocator.set_quota(role, to_quota(Some(quota)));
+        }
+        if expected_agents > 0 {
+            allocator.hold(
+                expected_agents,
+                config.allocator_agent_recovery_factor,
+                config.allocator_recovery_timeout,
+            );
+        }
         Self {
-            allocator: Allocator::new(options),
+            allocator,
             start,
             alarm: None,
         }
@@ -109,6 +134,51 @@ impl Allocation {
         log(self.allocator.activate_agent(id));
     }
 
+    pub(super) fn set_weights(&mut self, weights: &[(String, Weight)]) {
+        self.allocator.set_weights(weights);
+    }
+
+    /// An empty one takes the role's quota away.
+    pub(super) fn set_quota(&mut self, role: &str, quota: Quota) {
+        self.allocator.set_quota(role, quota);
+    }
+
+    /// What counts against the quota of a role, with what is offered.
+    pub(super) fn quota_consumed(&self, role: &str) -> Quantities {
+        self.allocator.quota_consumed(role)
+    }
+
+    pub(super) fn set_unavailability(
+        &mut self,
+        agent: &AgentId,
+        unavailability: Option<Unavailability>,
+    ) {
+        log(self.allocator.set_unavailability(agent, unavailability));
+    }
+
+    pub(super) fn inverse_offers(&mut self, now: Instant) -> Vec<InverseProposal> {
+        self.allocator.inverse_offers(self.time(now))
+    }
+
+    pub(super) fn inverse_answered(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        answer: InverseOfferStatus,
+        refused: Duration,
+        now: Instant,
+    ) {
+        let now = self.time(now);
+        log(self
+            .allocator
+            .inverse_answered(framework, agent, answer, refused, now));
+    }
+
+    pub(super) fn inverse_withdrawn(&mut self, framework: &FrameworkId, agent: &AgentId) {
+        // Of a framework that was just deactivated the allocator has forgotten it already.
+        let _ = self.allocator.inverse_withdrawn(framework, agent);
+    }
+
     /// More is held than was offered.
     pub(super) fn charge(
         &mut self,
@@ -161,9 +231,12 @@ fn log(result: Result<(), AllocatorError>) {
     }
 }
 
+fn region_of(domain: &DomainInfo) -> Option<String> {
+    Some(domain.fault_domain.as_ref()?.region.name.clone())
+}
+
 fn agent_spec(agent: &Agent) -> AgentSpec {
-    let domain = agent.info.domain.as_ref();
-    let region = domain.and_then(|domain| Some(domain.fault_domain.as_ref()?.region.name.clone()));
+    let region = agent.info.domain.as_ref().and_then(region_of);
     AgentSpec {
         total: agent.total.clone(),
         hostname: agent.info.hostname.clone(),

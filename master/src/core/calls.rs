@@ -1,6 +1,9 @@
 //! A scheduler's call: who may make it, and which part of the core it goes to.
 use mesos_types::{AgentId, FrameworkId};
-use mesos_wire::v1::scheduler::{Call, call::Type};
+use mesos_wire::v1::{
+    allocator::inverse_offer_status::Status,
+    scheduler::{Call, call::Type},
+};
 
 use super::{Core, Reply};
 use crate::{state::Standing, validation::TASK_BYTES};
@@ -68,9 +71,23 @@ impl Core {
             Type::Teardown => self.teardown(id),
             Type::Accept => self.accept(id, principal, call.accept.unwrap_or_default()),
             Type::Decline => self.decline(id, &call.decline.unwrap_or_default()),
-            // There is no maintenance schedule, so nobody has an inverse offer to answer.
-            Type::AcceptInverseOffers | Type::DeclineInverseOffers => {
-                tracing::debug!(framework_id = %id, "dropped an answer to inverse offers: there are none");
+            Type::AcceptInverseOffers => {
+                let accept = call.accept_inverse_offers.unwrap_or_default();
+                self.answer_inverse_offers(
+                    id,
+                    &accept.inverse_offer_ids,
+                    accept.filters.as_ref(),
+                    Status::Accept,
+                );
+            }
+            Type::DeclineInverseOffers => {
+                let decline = call.decline_inverse_offers.unwrap_or_default();
+                self.answer_inverse_offers(
+                    id,
+                    &decline.inverse_offer_ids,
+                    decline.filters.as_ref(),
+                    Status::Decline,
+                );
             }
             Type::Revive => self.revive(id, &call.revive.unwrap_or_default().roles),
             Type::Suppress => self.suppress(id, &call.suppress.unwrap_or_default().roles),

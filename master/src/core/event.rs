@@ -148,6 +148,8 @@ pub enum Effect {
         /// Which.
         session: u64,
     },
+    /// End this master: it would do harm if it went on.
+    Abort(String),
     /// Write to the registry, then come back with [`Event::Registered`].
     Registry {
         /// Which change.
@@ -199,6 +201,21 @@ pub(crate) mod events {
         Event {
             rescind: Some(scheduler::event::Rescind { offer_id }),
             ..of(Type::Rescind)
+        }
+    }
+
+    pub(crate) fn inverse_offers(inverse_offers: Vec<v1::InverseOffer>) -> Event {
+        Event {
+            inverse_offers: Some(scheduler::event::InverseOffers { inverse_offers }),
+            ..of(Type::InverseOffers)
+        }
+    }
+
+    pub(crate) fn rescind_inverse_offer(inverse_offer_id: v1::OfferId) -> Event {
+        let rescind = scheduler::event::RescindInverseOffer { inverse_offer_id };
+        Event {
+            rescind_inverse_offer: Some(rescind),
+            ..of(Type::RescindInverseOffer)
         }
     }
 

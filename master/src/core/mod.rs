@@ -10,6 +10,7 @@ mod calls;
 mod event;
 mod frameworks;
 mod holdings;
+mod inverse;
 mod kill;
 mod offers;
 mod operations;
@@ -17,6 +18,7 @@ mod operator;
 mod reconcile;
 mod records;
 mod registration;
+mod removals;
 mod status;
 mod subscribe;
 mod timers;
@@ -24,7 +26,11 @@ mod transitions;
 mod unreachable;
 mod updates;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use mesos_http::Authorizer;
 use mesos_types::{AgentId, FrameworkId};
@@ -38,10 +44,12 @@ use crate::{
     constraints::Constraints,
     counters::Counters,
     registry::Registry,
-    state::{Change, Identity, RecoveredAgent, Snapshot, UnreachableAgent},
+    state::{Change, Deactivation, Identity, RecoveredAgent, Settings, Snapshot, UnreachableAgent},
 };
 use agents::Liveness;
 use allocation::Allocation;
+use operator::{Drains, Settling};
+use removals::Removals;
 use timers::{Timer, Timers};
 use transitions::Transitions;
 
@@ -69,6 +77,11 @@ pub struct Core {
     /// Agents by the address of their HTTP API.
     addresses: HashMap<(String, i32), AgentId>,
     transitions: Transitions,
+    drains: Drains,
+    settling: Settling,
+    removals: Removals,
+    /// Agents of the registry at this master's start.
+    expected_agents: usize,
     /// Of frameworks that have any.
     constraints: HashMap<FrameworkId, Constraints>,
     next: Next,
@@ -93,21 +106,55 @@ impl Core {
         now: Now,
     ) -> Self {
         let mut state = Snapshot::new(Arc::new(identity));
+        let (deactivated, mut drains) = (registry.deactivated, registry.drains);
+        let mut deactivation = |id: &AgentId| {
+            let drain = drains.remove(id);
+            (drain.is_some() || deactivated.contains(id)).then(|| {
+                Arc::new(Deactivation {
+                    drain,
+                    drain_started: None,
+                })
+            })
+        };
         for (id, info) in registry.agents {
-            state.recovered_agents.insert(
-                id,
-                Arc::new(RecoveredAgent {
-                    info: Arc::new(info),
-                }),
-            );
+            let agent = RecoveredAgent {
+                info: Arc::new(info),
+                deactivation: deactivation(&id),
+            };
+            state.recovered_agents.insert(id, Arc::new(agent));
         }
         for (id, since_nanos) in registry.unreachable {
-            state
-                .unreachable_agents
-                .insert(id, UnreachableAgent { since_nanos });
+            let agent = UnreachableAgent {
+                since_nanos,
+                deactivation: deactivation(&id),
+            };
+            state.unreachable_agents.insert(id, agent);
         }
+        state.gone_agents = registry.gone.into_iter().collect();
+        if registry.weights.is_some() && !config.weights.is_empty() {
+            tracing::warn!(
+                "--weights is passed over: weights were set before, and are in the registry"
+            );
+        }
+        let unsaved_weights = registry.weights.is_none() && !config.weights.is_empty();
+        let weights = registry.weights.unwrap_or_else(|| {
+            let given = config.weights.iter();
+            given
+                .map(|(role, weight)| (role.clone(), weight.as_f64()))
+                .collect()
+        });
+        state.settings = Arc::new(Settings {
+            weights,
+            quotas: registry.quotas,
+            schedule: registry.schedule,
+            machines: registry.machines,
+        });
+        let expected_agents = state.recovered_agents.len();
         let mut timers = Timers::default();
         let start = now.monotonic;
+        if unsaved_weights {
+            timers.set(start, Duration::ZERO, Timer::Weights);
+        }
         if !state.recovered_agents.is_empty() {
             timers.set(
                 start,
@@ -117,8 +164,12 @@ impl Core {
         }
         timers.set(start, config.registry_gc_interval, Timer::Prune);
         Self {
-            allocation: Allocation::new(&config, start),
-            transitions: Transitions::new(registry.gone),
+            allocation: Allocation::new(&config, &state.settings, expected_agents, start),
+            transitions: Transitions::default(),
+            drains: Drains::default(),
+            settling: Settling::default(),
+            removals: Removals::new(start),
+            expected_agents,
             config,
             authorizer,
             counters,
@@ -185,6 +236,7 @@ impl Core {
             Event::SessionClosed { session } => self.session_closed(session),
             Event::Registered { token } => self.registered(token),
         }
+        self.finish_drains();
         self.set_alarm();
         std::mem::take(&mut self.effects)
     }
@@ -223,6 +275,10 @@ impl Core {
             Timer::FailoverTimeout(framework) => self.failover_timeout(&framework),
             Timer::OfferTimeout(offer) => self.offer_timeout(&offer),
             Timer::Ping(agent) => self.ping(&agent),
+            Timer::AgentReturn(agent) => self.return_timeout(&agent),
+            Timer::Lost(agent) => self.lose(&agent),
+            Timer::Removal => self.remove_lost(),
+            Timer::Weights => self.persist_weights(),
             Timer::ReregisterTimeout => self.reregister_timeout(),
             Timer::Prune => self.prune(),
         }

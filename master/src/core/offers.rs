@@ -118,6 +118,14 @@ impl Core {
                 .offers(&framework, Fate::Sent, offers.len());
             self.send(&framework, events::offers(offers));
         }
+        self.ask_to_leave();
+    }
+
+    /// Offers and inverse offers count together.
+    pub(super) fn next_offer_id(&mut self) -> OfferId {
+        let id = OfferId::from(format!("{}-O{}", self.master_id(), self.next.offer));
+        self.next.offer += 1;
+        id
     }
 
     fn make_offer(
@@ -126,8 +134,7 @@ impl Core {
         agent: &Agent,
         allotment: OfferProposal,
     ) -> Offer {
-        let id = OfferId::from(format!("{}-O{}", self.master_id(), self.next.offer));
-        self.next.offer += 1;
+        let id = self.next_offer_id();
         let shown = allotment
             .resources
             .filter(|resource| &*resource.name != HIDDEN);
@@ -146,7 +153,7 @@ impl Core {
                 .filter(|(owner, _)| *owner == framework.id)
                 .map(|(_, executor)| executor.into())
                 .collect(),
-            unavailability: None,
+            unavailability: agent.planned.as_ref().map(|planned| planned.unavailability),
             allocation_info: Some(AllocationInfo {
                 role: Some(allotment.role.to_string()),
             }),
@@ -193,7 +200,9 @@ impl Core {
         }
     }
 
+    /// Inverse offers too; those are not worth telling.
     pub(super) fn withdraw_offers_of(&mut self, framework: &FrameworkId, rescind: bool) {
+        self.withdraw_inverse_offers_of(framework);
         let Some(framework) = self.state.frameworks.get(framework).cloned() else {
             return;
         };
@@ -221,6 +230,21 @@ impl Core {
         }
     }
 
+    /// Offers that are not answered and `fit`.
+    pub(super) fn offers_where(&self, fit: impl Fn(&Offer) -> bool) -> Vec<OfferId> {
+        let offers = self.state.offers.values();
+        offers
+            .filter(|offer| fit(offer))
+            .map(|offer| offer.id.clone())
+            .collect()
+    }
+
+    pub(super) fn withdraw_offers_where(&mut self, fit: impl Fn(&Offer) -> bool) {
+        for offer in self.offers_where(fit) {
+            self.withdraw(&offer, true);
+        }
+    }
+
     pub(super) fn withdraw_offers_on(&mut self, agent: &AgentId) {
         let Some(agent) = self.state.agents.get(agent).cloned() else {
             return;
@@ -234,6 +258,9 @@ impl Core {
         if self.state.offers.contains_key(id) {
             tracing::info!(offer_id = %id, "an offer was not answered in time");
             self.withdraw(id, true);
+        } else if self.state.inverse_offers.contains_key(id) {
+            tracing::info!(offer_id = %id, "an inverse offer was not answered in time");
+            self.inverse_offer_timeout(id);
         }
     }
 
@@ -298,7 +325,7 @@ impl Core {
 }
 
 /// The agent's HTTP API, as offers name it.
-fn url_of(agent: &Agent) -> v1::Url {
+pub(super) fn url_of(agent: &Agent) -> v1::Url {
     v1::Url {
         scheme: "http".to_owned(),
         address: v1::Address {

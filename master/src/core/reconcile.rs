@@ -77,7 +77,7 @@ impl Core {
             status.unreachable_time = Some(time_info(unreachable.since_nanos));
             return Some(status);
         }
-        if self.transitions.is_gone(agent) {
+        if self.state.gone_agents.contains_key(agent) {
             return Some(answer(TaskState::TaskGoneByOperator, "Task is gone"));
         }
         Some(answer(TaskState::TaskUnknown, "Task is unknown"))
@@ -102,7 +102,7 @@ impl Core {
                 Some(agent) if self.state.unreachable_agents.contains_key(agent) => {
                     OperationState::OperationUnreachable
                 }
-                Some(agent) if self.transitions.is_gone(agent) => {
+                Some(agent) if self.state.gone_agents.contains_key(agent) => {
                     OperationState::OperationGoneByOperator
                 }
                 Some(_) => OperationState::OperationUnknown,

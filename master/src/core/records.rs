@@ -17,6 +17,7 @@ impl Core {
 
     /// The agent, to be changed.
     pub(super) fn agent_mut(&mut self, id: &AgentId) -> Option<&mut Agent> {
+        self.drains.touch(id);
         self.state.agents.get_mut(id).map(Arc::make_mut)
     }
 

@@ -7,6 +7,7 @@ use mesos_types::{AgentId, Resources};
 
 use super::{
     AgentHello, Core, Effect,
+    timers::Timer,
     transitions::{Pending, Was},
 };
 use crate::{
@@ -14,6 +15,9 @@ use crate::{
     state::{Agent, Change},
     validation::agent::{Candidate, validate},
 };
+
+/// To an agent whose machine was taken down.
+const DOWN: &str = "The machine is DOWN for maintenance; bring it up first";
 
 impl Core {
     pub(super) fn hello(&mut self, hello: AgentHello) {
@@ -24,11 +28,14 @@ impl Core {
                 return self.refuse(hello.session, invalid.0, false);
             }
         };
+        if self.is_machine_down(&hello, &candidate) {
+            return self.refuse(hello.session, DOWN.to_owned(), true);
+        }
         self.counters.agent_came(candidate.info.id.is_some());
         let Some(id) = candidate.info.id.as_ref().map(AgentId::from) else {
             return self.register(hello, candidate);
         };
-        if self.transitions.is_gone(&id) {
+        if self.state.gone_agents.contains_key(&id) {
             let text =
                 format!("Agent {id} was removed for good; it cannot come back under this id");
             return self.refuse(hello.session, text, true);
@@ -42,6 +49,11 @@ impl Core {
             return;
         }
         self.reregister(id, hello, candidate);
+    }
+
+    fn is_machine_down(&self, hello: &AgentHello, candidate: &Candidate) -> bool {
+        let settings = &self.state.settings;
+        settings.is_down(&candidate.info, &ip(hello))
     }
 
     fn refuse(&mut self, session: u64, message: String, shutdown: bool) {
@@ -109,13 +121,8 @@ impl Core {
         self.effects.push(Effect::Registry { token, change });
     }
 
-    /// Begins to mark an agent unreachable, unless something else is under way with it.
+    /// Begins to mark an agent unreachable. Nothing else may be under way with it.
     pub(super) fn mark_unreachable(&mut self, id: &AgentId) {
-        if self.transitions.is_busy(id) {
-            // It is at the door: whatever comes of that, it is watched again then.
-            return;
-        }
-        self.counters.unreachable_begun();
         let since_nanos = self.now.nanos();
         let token = self.transitions.begin(
             id,
@@ -149,6 +156,12 @@ impl Core {
             } => {
                 self.transitions.busy.remove(&id);
                 let session = hello.session;
+                if self.is_machine_down(&hello, &candidate) {
+                    // Its machine was taken down while it was on its way into the registry.
+                    self.write_registry(RegistryChange::Remove(id.clone()));
+                    self.refuse(session, DOWN.to_owned(), true);
+                    return;
+                }
                 self.take_in(id.clone(), *hello, *candidate, was);
                 if closed {
                     self.session_closed(session);
@@ -160,7 +173,29 @@ impl Core {
                 self.unreachable(&id, since_nanos);
                 id
             }
+            Pending::Setting { request, setting } => {
+                return self.setting_written(request, setting);
+            }
+            Pending::Service {
+                request,
+                id,
+                deactivation,
+            } => {
+                self.transitions.busy.remove(&id);
+                self.service_changed(request, &id, deactivation);
+                id
+            }
+            Pending::Gone {
+                request,
+                id,
+                at_nanos,
+            } => {
+                self.transitions.busy.remove(&id);
+                self.gone(request, &id, at_nanos);
+                id
+            }
         };
+        self.drains.touch(&id);
         if let Some(hello) = self.transitions.waiting.remove(&id) {
             self.hello(hello);
         }
@@ -208,8 +243,11 @@ impl Core {
         for body in after {
             self.tell(&id, body);
         }
+        self.start_drain(&id);
         self.counters.agent_admitted(was != Was::New);
         self.send_kills(&id);
+        self.keep(&id);
+        self.timers.cancel(&Timer::AgentReturn(id.clone()));
         self.watch(&id, true);
         let Some(agent) = self.state.agents.get(&id).cloned() else {
             return;
@@ -228,6 +266,7 @@ impl Core {
                 self.changed(Change::AgentAdded(agent));
             }
         }
+        self.plan_registered(&id);
         for key in back {
             self.announce_return(&key, was);
         }
@@ -241,6 +280,7 @@ impl Core {
         }
         // What it has may have changed.
         self.withdraw_offers_on(id);
+        self.withdraw_inverse_offers_on(id);
     }
 
     /// Puts the record of the agent in place; the one that was there comes back.
@@ -280,6 +320,8 @@ impl Core {
             tasks: OrdSet::new(),
             executors: OrdMap::new(),
             offers: OrdSet::new(),
+            deactivation: self.deactivation(id),
+            planned: None,
         };
         let agent = match &old {
             None => fresh,
@@ -289,6 +331,7 @@ impl Core {
                 used: old.used.clone(),
                 tasks: old.tasks.clone(),
                 executors: old.executors.clone(),
+                planned: old.planned.clone(),
                 ..fresh
             },
         };

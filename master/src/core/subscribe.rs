@@ -142,6 +142,7 @@ impl Core {
             completed_tasks: Vector::new(),
             executors: OrdMap::new(),
             offers: OrdSet::new(),
+            inverse_offers: OrdSet::new(),
             used_on: OrdMap::new(),
             offered_on: OrdMap::new(),
         };

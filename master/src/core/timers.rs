@@ -19,6 +19,14 @@ pub(crate) enum Timer {
     OfferTimeout(OfferId),
     /// Time to look whether the agent has answered.
     Ping(AgentId),
+    /// The agent must be back by now, after its session broke.
+    AgentReturn(AgentId),
+    /// The agent is lost, and something else was under way with it.
+    Lost(AgentId),
+    /// The next agent may be marked unreachable.
+    Removal,
+    /// Weights that flags gave are not in the registry yet.
+    Weights,
     /// Agents of the registry must be back by now.
     ReregisterTimeout,
     /// Forget unreachable agents that are too many or too old.

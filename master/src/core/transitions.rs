@@ -2,15 +2,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mesos_types::AgentId;
+use mesos_wire::v1::{MachineInfo, maintenance::Schedule, quota::QuotaConfig};
 
 use super::AgentHello;
-use crate::validation::agent::Candidate;
+use crate::{registry::MachineKey, state::Deactivation, validation::agent::Candidate};
 
 /// What waits for the registry, and who waits for that.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Transitions {
-    /// Agents that can never come back, and since when.
-    gone: BTreeMap<AgentId, i64>,
     /// Tokens given out.
     pub(super) tokens: u64,
     pub(super) pending: HashMap<u64, Pending>,
@@ -34,6 +33,38 @@ pub(super) enum Pending {
         id: AgentId,
         since_nanos: i64,
     },
+    /// The agent is in service or not; `request` is answered.
+    Service {
+        request: Option<u64>,
+        id: AgentId,
+        deactivation: Option<Deactivation>,
+    },
+    /// What an operator sets for the whole cluster; `request` is answered.
+    Setting {
+        request: Option<u64>,
+        setting: Setting,
+    },
+    /// The agent is gone for good.
+    Gone {
+        request: Option<u64>,
+        id: AgentId,
+        at_nanos: i64,
+    },
+}
+
+/// What operators set for the whole cluster.
+#[derive(Debug)]
+pub(super) enum Setting {
+    /// Weights of these roles.
+    Weights(Vec<(String, f64)>),
+    /// Quotas of these roles, or none any more.
+    Quotas(Vec<(String, Option<QuotaConfig>)>),
+    /// The schedule, its machines, and agents on machines that go down.
+    Maintenance {
+        schedule: Schedule,
+        machines: BTreeMap<MachineKey, MachineInfo>,
+        removed: Vec<AgentId>,
+    },
 }
 
 /// What the agent was when it came.
@@ -52,21 +83,6 @@ pub(super) enum Was {
 }
 
 impl Transitions {
-    pub(super) fn new(gone: BTreeMap<AgentId, i64>) -> Self {
-        Self {
-            gone,
-            tokens: 0,
-            pending: HashMap::new(),
-            busy: HashSet::new(),
-            waiting: HashMap::new(),
-        }
-    }
-
-    /// Whether the agent was removed for good.
-    pub(super) fn is_gone(&self, id: &AgentId) -> bool {
-        self.gone.contains_key(id)
-    }
-
     /// Whether the agent is being let in right now.
     pub(super) fn admits(&self, id: &AgentId) -> bool {
         self.busy.contains(id)
@@ -76,6 +92,15 @@ impl Transitions {
                 .any(|pending| matches!(pending, Pending::Admit { id: own, .. } if own == id))
     }
 
+    /// Whether the agent is about to be gone for good.
+    pub(super) fn is_marked_gone(&self, id: &AgentId) -> bool {
+        self.busy.contains(id)
+            && self
+                .pending
+                .values()
+                .any(|pending| matches!(pending, Pending::Gone { id: own, .. } if own == id))
+    }
+
     pub(super) fn is_busy(&self, id: &AgentId) -> bool {
         self.busy.contains(id)
     }
@@ -83,6 +108,13 @@ impl Transitions {
     pub(super) fn begin(&mut self, id: &AgentId, pending: Pending) -> u64 {
         self.tokens += 1;
         self.busy.insert(id.clone());
+        self.pending.insert(self.tokens, pending);
+        self.tokens
+    }
+
+    /// For what concerns no agent.
+    pub(super) fn begin_setting(&mut self, pending: Pending) -> u64 {
+        self.tokens += 1;
         self.pending.insert(self.tokens, pending);
         self.tokens
     }

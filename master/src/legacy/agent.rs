@@ -70,14 +70,21 @@ impl Serialize for AgentJson<'_> {
         map.serialize_entry("reserved_resources", &ByRole(&reserved, ResourcesJson))?;
         map.serialize_entry("unreserved_resources", &ResourcesJson(&unreserved))?;
         map.serialize_entry("active", &agent.active())?;
-        // Nobody can deactivate an agent yet.
-        map.serialize_entry("deactivated", &false)?;
+        map.serialize_entry("deactivated", &agent.deactivation.is_some())?;
         map.serialize_entry("version", &agent.version)?;
         let capabilities = agent
             .capabilities
             .iter()
             .map(|capability| capability.r#type().as_str_name());
         map.serialize_entry("capabilities", &list(capabilities))?;
+        if let Some(deactivation) = &agent.deactivation {
+            if let Some(drain) = &deactivation.drain {
+                map.serialize_entry("drain_info", &Wire(drain))?;
+            }
+            if let Some(started) = deactivation.drain_started {
+                map.serialize_entry("estimated_drain_start_time_seconds", &started)?;
+            }
+        }
         match &self.detail {
             Detail::Plain => {}
             Detail::Full => {

@@ -8,6 +8,7 @@ mod json;
 mod registry;
 pub(crate) mod resources;
 mod roles;
+mod settings;
 pub(crate) mod state;
 mod task;
 mod tasks;
@@ -19,8 +20,7 @@ pub(crate) mod sample;
 use std::{future::Future, sync::Arc};
 
 use mesos_http::{
-    Action, Method, Object, Request, Response, Router, StatusCode, files, logging, metrics, system,
-    version,
+    Action, Object, Request, Response, Router, StatusCode, files, logging, metrics, system, version,
 };
 use mesos_wire::Encoding;
 use serde::Serialize;
@@ -64,10 +64,10 @@ pub(crate) fn routes(router: &mut Router<Handle>, read: &Arc<ReadSide>) {
     get(router, read, "/roles", roles);
     get(router, read, "/redirect", redirect).exact().ungated();
     get(router, read, "/registrar(1)/registry", registry);
-    get(router, read, "/weights", weights);
-    get(router, read, "/quota", quota);
-    get(router, read, "/maintenance/schedule", schedule);
-    get(router, read, "/maintenance/status", maintenance_status);
+    get(router, read, "/weights", settings::weights);
+    get(router, read, "/quota", settings::quota);
+    get(router, read, "/maintenance/schedule", settings::schedule);
+    get(router, read, "/maintenance/status", settings::status);
 
     post(router, read, "/teardown", teardown);
     for path in [
@@ -79,7 +79,7 @@ pub(crate) fn routes(router: &mut Router<Handle>, read: &Arc<ReadSide>) {
         post(router, read, path, operation);
     }
     for path in ["/machine/down", "/machine/up"] {
-        post(router, read, path, machines);
+        post(router, read, path, settings::machines);
     }
 }
 
@@ -257,35 +257,10 @@ async fn registry(read: Arc<ReadSide>, request: Request) -> Response {
     single(&read, |snapshot| print(&registry::registry(snapshot))).await
 }
 
-async fn weights(read: Arc<ReadSide>, request: Request) -> Response {
-    let weights = crate::roles::weights(read.master.config(), &Viewer::of(&request));
-    write::reads_only(
-        &request,
-        &[Method::PUT],
-        print(&roles::WeightsJson(&weights)),
-    )
-}
-
-async fn quota(_: Arc<ReadSide>, request: Request) -> Response {
-    write::quota(&request)
-}
-
-async fn schedule(_: Arc<ReadSide>, request: Request) -> Response {
-    write::reads_only(&request, &[Method::POST], "{}".into())
-}
-
-async fn maintenance_status(_: Arc<ReadSide>, request: Request) -> Response {
-    write::reads_only(&request, &[], "{}".into())
-}
-
 async fn teardown(read: Arc<ReadSide>, request: Request) -> Response {
     write::teardown(&read, &request).await
 }
 
 async fn operation(read: Arc<ReadSide>, request: Request) -> Response {
     write::operation(&read.master.snapshot(), &request)
-}
-
-async fn machines(_: Arc<ReadSide>, request: Request) -> Response {
-    write::not_built(&format!("{} {}", request.method, request.matched))
 }

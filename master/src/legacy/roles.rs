@@ -1,8 +1,11 @@
 //! `/roles`.
+use mesos_types::{Quantities, Scalar};
+use mesos_wire::v1::{WeightInfo, quota::QuotaConfig};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
-use super::json::{Empty, list};
-use crate::roles::{Role, Weight};
+use super::json::list;
+use crate::roles::Role;
+use crate::validation::quota::{guarantees, limits};
 
 /// All roles.
 pub(crate) struct RolesJson<'a>(pub(crate) &'a [Role]);
@@ -38,22 +41,41 @@ impl Serialize for RoleJson<'_> {
     }
 }
 
-/// No role has a quota yet, so only what it consumes is worth showing.
 struct QuotaJson<'a>(&'a Role);
 
 impl Serialize for QuotaJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("role", &self.0.name)?;
-        map.serialize_entry("guarantee", &Empty)?;
-        map.serialize_entry("limit", &Empty)?;
+        let quota = self.0.quota.as_ref();
+        map.serialize_entry("guarantee", &Guarantees(quota))?;
+        map.serialize_entry("limit", &Limits(quota))?;
         map.serialize_entry("consumed", &self.0.consumed)?;
         map.end()
     }
 }
 
+struct Guarantees<'a>(Option<&'a QuotaConfig>);
+
+impl Serialize for Guarantees<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let amounts = self.0.map_or_else(Quantities::default, guarantees);
+        serializer.collect_map(amounts.iter().map(|(name, amount)| (name, amount.as_f64())))
+    }
+}
+
+struct Limits<'a>(Option<&'a QuotaConfig>);
+
+impl Serialize for Limits<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let amounts = self.0.map(limits).unwrap_or_default();
+        let amounts = amounts.iter();
+        serializer.collect_map(amounts.map(|(name, limit)| (name, Scalar::as_f64(*limit))))
+    }
+}
+
 /// `/weights`.
-pub(crate) struct WeightsJson<'a>(pub(crate) &'a [Weight]);
+pub(crate) struct WeightsJson<'a>(pub(crate) &'a [WeightInfo]);
 
 impl Serialize for WeightsJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -61,12 +83,12 @@ impl Serialize for WeightsJson<'_> {
     }
 }
 
-struct WeightJson<'a>(&'a Weight);
+struct WeightJson<'a>(&'a WeightInfo);
 
 impl Serialize for WeightJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("role", &self.0.role)?;
+        map.serialize_entry("role", self.0.role())?;
         map.serialize_entry("weight", &self.0.weight)?;
         map.end()
     }

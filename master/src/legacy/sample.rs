@@ -77,6 +77,8 @@ pub(crate) fn agent(id: &str) -> Agent {
         tasks: OrdSet::new(),
         executors: OrdMap::new(),
         offers: OrdSet::new(),
+        deactivation: None,
+        planned: None,
     }
 }
 
@@ -114,6 +116,7 @@ pub(crate) fn framework(id: &str, standing: Standing) -> Framework {
         completed_tasks: Vector::new(),
         executors: OrdMap::new(),
         offers: OrdSet::new(),
+        inverse_offers: OrdSet::new(),
         used_on: Default::default(),
         offered_on: Default::default(),
     }

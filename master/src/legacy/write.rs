@@ -1,7 +1,7 @@
-//! The older endpoints that change something: `/teardown`, and those that are not built yet.
-use mesos_http::{Action, Method, Object, Request, Response, StatusCode};
+//! The older endpoints that change something.
+use mesos_http::{Action, Object, Request, Response, StatusCode};
 use mesos_types::FrameworkId;
-use mesos_wire::v1::{master::Call, quota::QuotaRequest};
+use mesos_wire::v1::master::Call;
 
 use crate::{core::Reply, handle::Stopped, reading::ReadSide, state::Snapshot};
 
@@ -95,46 +95,4 @@ pub(crate) fn operation(snapshot: &Snapshot, request: &Request) -> Response {
         Ok(_) => not_built(&format!("{} {}", request.method, request.matched)),
         Err(response) => response,
     }
-}
-
-/// `/quota`: shows that there is none; setting one is refused, a request that makes no sense first.
-pub(crate) fn quota(request: &Request) -> Response {
-    if request.method == Method::POST {
-        let wanted = match mesos_wire::json::from_slice::<QuotaRequest>(&request.body) {
-            Ok(wanted) => wanted,
-            Err(error) => {
-                return Response::bad_request(format!(
-                    "Failed to parse set quota request: {error}"
-                ));
-            }
-        };
-        let role = wanted.role();
-        let invalid = if role.is_empty() {
-            Some("Role names cannot be the empty string".to_owned())
-        } else {
-            mesos_types::validate_role(role)
-                .err()
-                .map(|error| error.to_string())
-        };
-        if let Some(why) = invalid {
-            return Response::bad_request(format!(
-                "Failed to validate set quota request: QuotaInfo with invalid role: {why}"
-            ));
-        }
-    }
-    reads_only(request, &[Method::POST, Method::DELETE], b"{}".to_vec())
-}
-
-/// An endpoint that reads with any method but `writes`, which are not built, and refuses the others
-/// that change something.
-pub(crate) fn reads_only(request: &Request, writes: &[Method], json: Vec<u8>) -> Response {
-    if writes.contains(&request.method) {
-        return not_built(&format!("{} {}", request.method, request.matched));
-    }
-    if [Method::GET, Method::HEAD, Method::OPTIONS].contains(&request.method) {
-        return Response::json_bytes(json);
-    }
-    let mut allowed = vec![Method::GET];
-    allowed.extend_from_slice(writes);
-    Response::method_not_allowed(&allowed, &request.method)
 }

@@ -214,10 +214,15 @@ const COUNTERS: [(&str, &str, &str); COUNTED] = [
         "slave_unreachable_completed",
         "Agents that were marked unreachable.",
     ),
+    (
+        "slave_unreachable_canceled",
+        "slave_unreachable_canceled",
+        "Agents that came back before they were marked unreachable.",
+    ),
 ];
 
 /// How many counters there are.
-const COUNTED: usize = 44;
+const COUNTED: usize = 45;
 
 /// Declares them, and what is counted for each framework and each reason of an end.
 pub(super) fn declare(metrics: &Metrics, master: &Handle) {

@@ -6,7 +6,7 @@ use mesos_wire::{
         self, FrameworkInfo, Resource, TimeInfo,
         master::response::{
             GetAgents, GetExecutors, GetFrameworks, GetMaster, GetRoles, GetState, GetTasks,
-            GetWeights, get_agents, get_executors, get_frameworks,
+            get_agents, get_executors, get_frameworks,
         },
         master_info::capability::Type as Capability,
     },
@@ -119,9 +119,16 @@ fn framework(
         .offers
         .iter()
         .filter_map(|id| snapshot.offers.get(id));
+    let inverse_offers = framework
+        .inverse_offers
+        .iter()
+        .filter_map(|id| snapshot.inverse_offers.get(id));
     get_frameworks::Framework {
         unregistered_time: ended(framework).map(time),
         offers: offers.map(|offer| v1::Offer::clone(&offer.wire)).collect(),
+        inverse_offers: inverse_offers
+            .map(|offer| v1::InverseOffer::clone(&offer.wire))
+            .collect(),
         allocated_resources: visible(&framework.used(), viewer),
         offered_resources: visible(&framework.offered(), viewer),
         offer_constraints: Some(
@@ -153,11 +160,11 @@ pub(crate) fn get_frameworks(snapshot: &Snapshot, viewer: &Viewer) -> GetFramewo
 
 /// One agent of GET_AGENTS and AGENT_ADDED.
 pub(crate) fn agent(agent: &Agent, viewer: &Viewer) -> get_agents::Agent {
+    let deactivation = agent.deactivation.as_deref();
     get_agents::Agent {
         agent_info: v1::AgentInfo::clone(&agent.info),
         active: agent.active(),
-        // Nobody can deactivate an agent yet.
-        deactivated: Some(false),
+        deactivated: Some(agent.deactivation.is_some()),
         version: agent.version.clone(),
         pid: Some(agent.pid()),
         registered_time: Some(time(agent.registered_time)),
@@ -166,6 +173,11 @@ pub(crate) fn agent(agent: &Agent, viewer: &Viewer) -> get_agents::Agent {
         allocated_resources: visible(&agent.used_total(), viewer),
         offered_resources: visible(&agent.offered, viewer),
         capabilities: agent.capabilities.to_vec(),
+        drain_info: deactivation.and_then(|deactivation| deactivation.drain),
+        // Mesos shows whole seconds here.
+        estimated_drain_start_time: deactivation
+            .and_then(|deactivation| deactivation.drain_started)
+            .map(|started| time(started.floor())),
         ..Default::default()
     }
 }
@@ -221,18 +233,6 @@ pub(crate) fn get_roles(snapshot: &Snapshot, config: &MasterConfig, viewer: &Vie
     GetRoles {
         roles: roles.collect(),
     }
-}
-
-/// GET_WEIGHTS: nothing at all when there are none, as in Mesos.
-pub(crate) fn weights(config: &MasterConfig, viewer: &Viewer) -> Option<GetWeights> {
-    let weights = roles::weights(config, viewer)
-        .into_iter()
-        .map(|given| v1::WeightInfo {
-            role: Some(given.role),
-            weight: given.weight,
-        });
-    let weight_infos: Vec<_> = weights.collect();
-    (!weight_infos.is_empty()).then_some(GetWeights { weight_infos })
 }
 
 /// GET_MASTER.

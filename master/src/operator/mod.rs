@@ -1,14 +1,15 @@
 //! `POST /api/v1`: the operator API.
 
 pub(crate) mod answers;
+pub(crate) mod settings;
 mod subscribe;
 mod validate;
 
 use std::{sync::Arc, time::Duration};
 
 use mesos_http::{
-    Action, Dialect, Object, Request, Response, Router, files::FilesError, negotiate,
-    parse_call, respond, version::Version,
+    Action, Dialect, Object, Request, Response, Router, files::FilesError, negotiate, parse_call,
+    respond, version::Version,
 };
 use mesos_wire::{
     Encoding,
@@ -236,20 +237,28 @@ async fn dispatch(
             ..of(Kind::GetMaster)
         }),
         Type::GetWeights => answer(Answer {
-            get_weights: answers::weights(read.master.config(), &Viewer::of(request)),
+            get_weights: settings::weights(&read.master.snapshot(), &Viewer::of(request)),
             ..of(Kind::GetWeights)
         }),
-        // Nobody can set a quota or plan maintenance yet.
         Type::GetQuota => answer(Answer {
-            get_quota: Some(response::GetQuota::default()),
+            get_quota: Some(settings::quota(
+                &read.master.snapshot(),
+                &Viewer::of(request),
+            )),
             ..of(Kind::GetQuota)
         }),
         Type::GetMaintenanceStatus => answer(Answer {
-            get_maintenance_status: Some(response::GetMaintenanceStatus::default()),
+            get_maintenance_status: Some(settings::maintenance_status(
+                &read.master.snapshot(),
+                &Viewer::of(request),
+            )),
             ..of(Kind::GetMaintenanceStatus)
         }),
         Type::GetMaintenanceSchedule => answer(Answer {
-            get_maintenance_schedule: Some(response::GetMaintenanceSchedule::default()),
+            get_maintenance_schedule: Some(settings::maintenance_schedule(
+                &read.master.snapshot(),
+                &Viewer::of(request),
+            )),
             ..of(Kind::GetMaintenanceSchedule)
         }),
         Type::Subscribe => Ok(subscribe::subscribe(
@@ -278,9 +287,7 @@ async fn dispatch(
         | Type::DrainAgent
         | Type::DeactivateAgent
         | Type::ReactivateAgent
-        | Type::MarkAgentGone => {
-            Ok(operate(read, request, call).await)
-        }
+        | Type::MarkAgentGone => Ok(operate(read, request, call).await),
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 use mesos_types::{AgentId, ExecutorId, FrameworkId, OfferId, Resources};
 use mesos_wire::v1::{
-    AgentInfo,
+    AgentInfo, DrainInfo, DrainState,
     agent_info::{Capability, capability::Type},
 };
 
-use super::{Executor, TaskKey, WallTime};
+use super::{Executor, Planned, TaskKey, WallTime};
 
 /// An agent that is registered with this master.
 #[derive(Debug, Clone)]
@@ -45,6 +45,28 @@ pub struct Agent {
     pub executors: OrdMap<(FrameworkId, ExecutorId), Arc<Executor>>,
     /// Offers of it that are not answered.
     pub offers: OrdSet<OfferId>,
+    /// Whether an operator has taken it out of service.
+    pub deactivation: Option<Arc<Deactivation>>,
+    /// What the maintenance schedule has for its machine.
+    pub planned: Option<Arc<Planned>>,
+}
+
+/// An operator wants nothing new on an agent. Kept in the registry, except for the time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Deactivation {
+    /// What runs there is to end too; how far that is.
+    pub drain: Option<DrainInfo>,
+    /// When the agent was told so last, by this master.
+    pub drain_started: Option<WallTime>,
+}
+
+impl Deactivation {
+    /// Whether its tasks are still ending.
+    pub fn draining(&self) -> bool {
+        self.drain
+            .as_ref()
+            .is_some_and(|drain| drain.state() == DrainState::Draining)
+    }
 }
 
 impl Agent {
@@ -55,7 +77,7 @@ impl Agent {
 
     /// Whether it is offered: connected, and nobody deactivated it.
     pub fn active(&self) -> bool {
-        self.connected()
+        self.connected() && self.deactivation.is_none()
     }
 
     /// Port of its HTTP API.
@@ -88,11 +110,15 @@ impl Agent {
 pub struct RecoveredAgent {
     /// As it was registered.
     pub info: Arc<AgentInfo>,
+    /// Whether an operator has taken it out of service.
+    pub deactivation: Option<Arc<Deactivation>>,
 }
 
 /// An agent that was silent for too long. It may come back.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct UnreachableAgent {
     /// Since when, nanoseconds since 1970.
     pub since_nanos: i64,
+    /// Whether an operator has taken it out of service.
+    pub deactivation: Option<Arc<Deactivation>>,
 }

@@ -65,6 +65,8 @@ pub struct Framework {
     pub executors: OrdMap<(AgentId, ExecutorId), Arc<Executor>>,
     /// Its offers that are not answered.
     pub offers: OrdSet<OfferId>,
+    /// Inverse offers to it that are not answered.
+    pub inverse_offers: OrdSet<OfferId>,
     /// Held by its tasks and executors on each agent, with allocation roles. By agent, because a port of
     /// one agent is not that of another.
     pub used_on: OrdMap<AgentId, Resources>,

@@ -6,15 +6,19 @@
 mod agent;
 mod change;
 mod framework;
+mod inverse_offer;
 mod offer;
+mod settings;
 mod shown;
 mod snapshot;
 mod task;
 
-pub use agent::{Agent, RecoveredAgent, UnreachableAgent};
+pub use agent::{Agent, Deactivation, RecoveredAgent, UnreachableAgent};
 pub use change::Change;
 pub use framework::{Executor, Framework, Standing, Subscription};
+pub use inverse_offer::{InverseOffer, Planned};
 pub use offer::Offer;
+pub use settings::Settings;
 pub use shown::Shown;
 pub use snapshot::{Identity, Published, Snapshot};
 pub use task::{Task, TaskKey, is_terminal_operation};

@@ -8,7 +8,8 @@ use mesos_wire::v1::MasterInfo;
 use tokio::sync::broadcast;
 
 use super::{
-    Agent, Change, Framework, Offer, RecoveredAgent, Task, TaskKey, UnreachableAgent, WallTime,
+    Agent, Change, Framework, InverseOffer, Offer, RecoveredAgent, Settings, Task, TaskKey,
+    UnreachableAgent, WallTime,
 };
 
 /// Changes a follower may be behind before it loses some and must start again with a snapshot.
@@ -46,8 +47,14 @@ pub struct Snapshot {
     pub recovered_agents: OrdMap<AgentId, Arc<RecoveredAgent>>,
     /// Agents that are silent for too long.
     pub unreachable_agents: OrdMap<AgentId, UnreachableAgent>,
+    /// Agents that were removed for good, and when (nanoseconds since 1970).
+    pub gone_agents: OrdMap<AgentId, i64>,
     /// Offers that are not answered.
     pub offers: OrdMap<OfferId, Arc<Offer>>,
+    /// Inverse offers that are not answered.
+    pub inverse_offers: OrdMap<OfferId, Arc<InverseOffer>>,
+    /// What operators have set.
+    pub settings: Arc<Settings>,
 }
 
 impl Snapshot {
@@ -62,7 +69,10 @@ impl Snapshot {
             agents: OrdMap::new(),
             recovered_agents: OrdMap::new(),
             unreachable_agents: OrdMap::new(),
+            gone_agents: OrdMap::new(),
             offers: OrdMap::new(),
+            inverse_offers: OrdMap::new(),
+            settings: Arc::default(),
         }
     }
 
@@ -85,7 +95,10 @@ impl Snapshot {
             && same(&self.agents, &other.agents)
             && same(&self.recovered_agents, &other.recovered_agents)
             && same(&self.unreachable_agents, &other.unreachable_agents)
+            && same(&self.gone_agents, &other.gone_agents)
             && same(&self.offers, &other.offers)
+            && same(&self.inverse_offers, &other.inverse_offers)
+            && Arc::ptr_eq(&self.settings, &other.settings)
     }
 
     /// The task of that name, unless it ended or is on an unreachable agent.

@@ -98,7 +98,7 @@ fn validate_one_role(field: &str, role: &str, config: &MasterConfig) -> Validity
 }
 
 /// The words of Mesos for the component that is at fault (`common/roles.cpp`).
-fn mesos_text(role: &str) -> Option<String> {
+pub(super) fn mesos_text(role: &str) -> Option<String> {
     if role.is_empty() {
         return Some("Empty role name is invalid".to_owned());
     }

@@ -5,7 +5,10 @@ pub mod call;
 pub mod container;
 pub mod framework;
 pub mod health;
+pub mod maintenance;
+pub mod quota;
 pub mod resources;
+pub mod role;
 pub mod task;
 
 /// Why something is refused, in words for whoever sent it. Nothing decides by reading them.

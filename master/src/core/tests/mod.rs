@@ -2,8 +2,12 @@
 
 mod agents;
 mod frameworks;
+mod maintenance;
 mod offers;
 mod random;
+mod removals;
+mod service;
+mod settings;
 mod tasks;
 mod validation;
 pub(crate) mod world;

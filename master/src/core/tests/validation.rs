@@ -77,9 +77,7 @@ fn check(cases: &[(Value, &str)]) {
 
 fn outcome(changes: &Value) -> String {
     let mut world = World::new();
-    world
-        .capabilities
-        .push(AgentCapability::TaskResourceLimits);
+    world.capabilities.push(AgentCapability::TaskResourceLimits);
     let client = world.subscribe(AWARE);
     let agent = world.agent();
     let offer = world.offer(&client);

@@ -49,6 +49,7 @@ pub struct World {
     pub pong: bool,
     /// What further agents can do.
     pub capabilities: Vec<v1::agent_info::capability::Type>,
+    aborted: Option<String>,
     numbers: u64,
     replies: BTreeMap<u64, Reply>,
 }
@@ -131,6 +132,7 @@ impl World {
                     Type::ReservationRefinement,
                 ]
             },
+            aborted: None,
             numbers: 0,
             replies: BTreeMap::new(),
         }
@@ -169,6 +171,7 @@ impl World {
                         }
                         self.messages.entry(session).or_default().push_back(*body);
                     }
+                    Effect::Abort(why) => self.aborted = Some(why),
                     Effect::CloseSession { session } => {
                         self.closed_sessions.insert(session);
                     }
@@ -325,6 +328,33 @@ impl World {
         self.replies
             .remove(&request)
             .expect("every call is answered at once")
+    }
+
+    /// An operator's call: `"type":"DRAIN_AGENT","drain_agent":{...}`. Answered at once, as the registry is.
+    pub fn order(&mut self, call: &str) -> Reply {
+        let request = self.order_later(call);
+        self.answer(request).expect("the call is answered")
+    }
+
+    /// An operator's call that may be answered later.
+    pub fn order_later(&mut self, call: &str) -> u64 {
+        let request = self.number();
+        self.event(Event::Operator {
+            request,
+            principal: None,
+            call: Box::new(json(&format!("{{{call}}}"))),
+        });
+        request
+    }
+
+    /// Takes the answer to a request, if there is one.
+    pub fn answer(&mut self, request: u64) -> Option<Reply> {
+        self.replies.remove(&request)
+    }
+
+    /// Why the core wanted the master to end.
+    pub fn aborted(&mut self) -> Option<String> {
+        self.aborted.take()
     }
 
     /// Takes the stream's events, each in one line of JSON.

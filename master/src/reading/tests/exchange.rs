@@ -2,7 +2,6 @@
 use http::{Method, Request};
 
 use super::{Master, cluster, cluster::ids};
-use crate::MasterConfig;
 
 #[tokio::test]
 async fn every_path_answers_with_and_without_the_prefix() {
@@ -172,15 +171,10 @@ async fn one_framework_or_agent_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn weights_of_the_flag_are_shown() {
+async fn weights_are_shown() {
     let mut world = cluster();
-    let snapshot = world.core.publish().0;
-    let weight = mesos_allocator::Weight::from_f64(2.5).unwrap();
-    let config = MasterConfig {
-        weights: [("dev".to_owned(), weight)].into(),
-        ..MasterConfig::default()
-    };
-    let master = Master::with(snapshot, config, std::sync::Arc::new(mesos_http::AllowAll));
+    world.order(r#""type":"UPDATE_WEIGHTS","update_weights":{"weight_infos":[{"role":"dev","weight":2.5}]}"#);
+    let master = Master::of(&mut world);
     assert_eq!(
         master.get("/weights").await.text(),
         r#"[{"role":"dev","weight":2.5}]"#
@@ -201,7 +195,7 @@ async fn weights_of_the_flag_are_shown() {
 }
 
 #[tokio::test]
-async fn what_is_not_built_says_so_and_names_itself() {
+async fn changes_are_checked_before_the_owner_is_asked() {
     let master = Master::of(&mut cluster());
     let agent = master.get("/slaves").await.json()["slaves"][0]["id"]
         .as_str()
@@ -254,42 +248,85 @@ async fn what_is_not_built_says_so_and_names_itself() {
                 &format!(r#"{{"type":"{kind}","{field}":{body}}}"#),
             )
             .await;
-        let expected = format!("{kind} is not built yet; the request changed nothing");
-        assert_eq!((answer.status, answer.text()), (501, expected.as_str()));
+        // Nobody takes commands here.
+        assert_eq!(answer.status, 503, "{kind}: {}", answer.text());
     }
-    for (method, path) in [
-        ("PUT", "/weights"),
-        ("POST", "/quota"),
-        ("DELETE", "/quota/dev"),
-        ("POST", "/maintenance/schedule"),
-        ("POST", "/machine/down"),
-        ("POST", "/machine/up"),
+    for (method, path, body, expected) in [
+        (
+            "PUT",
+            "/weights",
+            "{",
+            "Failed to parse update weights request JSON",
+        ),
+        (
+            "PUT",
+            "/weights",
+            "{}",
+            "Failed to parse update weights request JSON",
+        ),
+        (
+            "PUT",
+            "/weights",
+            r#"[{"role":"dev"}]"#,
+            "Failed to parse update weights request JSON",
+        ),
+        ("POST", "/quota", "[", "Failed to parse set quota request"),
+        (
+            "DELETE",
+            "/quota",
+            "",
+            "Failed to parse remove quota request",
+        ),
+        (
+            "POST",
+            "/maintenance/schedule",
+            r#"{"windows":[{}]}"#,
+            "Failed to parse maintenance schedule",
+        ),
+        (
+            "POST",
+            "/machine/down",
+            "{}",
+            "Failed to parse list of machines",
+        ),
+        (
+            "POST",
+            "/machine/up",
+            "7",
+            "Failed to parse list of machines",
+        ),
     ] {
-        let body = if path == "/quota" {
-            r#"{"role":"dev","guarantee":[]}"#
-        } else {
-            ""
-        };
         let request = Request::builder()
             .method(method)
             .uri(path)
             .body(body.to_owned());
         let answer = master.answer(request.unwrap()).await;
-        assert_eq!(answer.status, 501, "{method} {path}: {}", answer.text());
+        assert_eq!(answer.status, 400, "{method} {path}: {}", answer.text());
         assert!(
-            answer.text().contains("is not built yet"),
+            answer.text().starts_with(expected),
             "{method} {path}: {}",
             answer.text()
         );
     }
-    let form = format!("slaveId={agent}&resources=[]&volumes=[]");
+    for (method, path) in [
+        ("DELETE", "/weights"),
+        ("PUT", "/quota"),
+        ("PUT", "/maintenance/schedule"),
+        ("POST", "/maintenance/status"),
+    ] {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(String::new());
+        let answer = master.answer(request.unwrap()).await;
+        assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
+    }
     for path in [
         "/reserve",
         "/unreserve",
         "/create-volumes",
         "/destroy-volumes",
     ] {
-        assert_eq!(master.post(path, &form).await.status, 501, "{path}");
         assert_eq!(
             master.post(path, "").await.text(),
             "Missing 'slaveId' query parameter in the request body"

@@ -278,6 +278,7 @@ async fn something_moves_each_of_them() {
                 "master/event_queue_dispatches",
                 "master/http_cache_hits",
                 "master/operator_event_stream_subscribers",
+                "master/slave_unreachable_canceled",
                 // Only with a registry on disk, which this master has not.
                 "registrar/state_store_ms",
             ]
