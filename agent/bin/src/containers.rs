@@ -99,7 +99,7 @@ pub fn check(flags: &AgentFlags) -> Result<(), ContainersError> {
 }
 
 fn isolation_settings(flags: &AgentFlags) -> Result<IsolationSettings, ContainersError> {
-    let mut settings = IsolationSettings::for_host(&flags.cgroups_hierarchy)
+    let mut settings = IsolationSettings::for_host(&flags.cgroups_hierarchy, &flags.work_dir)
         .map_err(ContainersError::Hierarchies)?;
     settings.isolation = flags.isolation.join(",");
     settings.cgroups_root.clone_from(&flags.cgroups_root);
@@ -135,7 +135,12 @@ fn docker_options(
 ) -> Result<DockerOptions, ContainersError> {
     let owner = work_dir_id(&flags.work_dir)
         .map_err(|e| ContainersError::WorkDirId(flags.work_dir.clone(), e))?;
-    let mut options = DockerOptions::new(owner, flags.runtime_dir.clone(), helper.to_owned());
+    let mut options = DockerOptions::new(
+        owner,
+        flags.work_dir.clone(),
+        flags.runtime_dir.clone(),
+        helper.to_owned(),
+    );
     options.socket.clone_from(&flags.docker_socket);
     options.sandbox_directory = flags.sandbox_directory.display().to_string();
     options.registry_config.clone_from(&flags.docker_config);

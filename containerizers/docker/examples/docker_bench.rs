@@ -61,6 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         )?;
     let mut options = DockerOptions::new(
         format!("bench-{}", std::process::id()),
+        dir.clone(),
         dir.join("run"),
         writer,
     );

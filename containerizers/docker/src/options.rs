@@ -59,6 +59,8 @@ pub struct DockerOptions {
     pub socket: PathBuf,
     /// Id of the agent's work_dir, see [`crate::work_dir_id`]. What carries it in a label is ours.
     pub owner: String,
+    /// `--work_dir`, below which persistent volumes lie.
+    pub work_dir: PathBuf,
     /// Where the positions of the output writers are kept; need not survive a reboot
     /// (`--runtime_dir`). Becomes `<runtime_dir>/docker/`.
     pub runtime_dir: PathBuf,
@@ -89,10 +91,16 @@ pub struct DockerOptions {
 
 impl DockerOptions {
     /// Mesos's defaults: `/var/run/docker.sock`, `/mnt/mesos/sandbox`, removal after 6 hours.
-    pub fn new(owner: impl Into<String>, runtime_dir: PathBuf, log_writer: PathBuf) -> Self {
+    pub fn new(
+        owner: impl Into<String>,
+        work_dir: PathBuf,
+        runtime_dir: PathBuf,
+        log_writer: PathBuf,
+    ) -> Self {
         Self {
             socket: PathBuf::from("/var/run/docker.sock"),
             owner: owner.into(),
+            work_dir,
             runtime_dir,
             log_writer,
             log_writer_arguments: vec!["docker-logs".to_owned()],

@@ -75,6 +75,12 @@ pub fn create_request(
     if let Some(driver) = &docker.volume_driver {
         host.volume_driver = Some(driver.clone());
     }
+    volumes::add_persistent(
+        &mut host,
+        &config.resources,
+        &options.work_dir,
+        &options.sandbox_directory,
+    )?;
     let anonymous = volumes::add(
         &mut host,
         &container.volumes,

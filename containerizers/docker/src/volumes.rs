@@ -6,9 +6,53 @@ use bollard::models::{
     HostConfig, Mount, MountBindOptions, MountBindOptionsPropagationEnum, MountType,
     MountVolumeOptions, MountVolumeOptionsDriverConfig,
 };
+use mesos_types::{PersistentVolume, Resources};
 use mesos_wire::v1::{self, mount_propagation, volume, volume::source};
 
 use crate::request::RequestError;
+
+/// Adds the persistent volumes among `resources`: at their container_path, in the sandbox where that is
+/// relative. Apache Mesos mounts them into the sandbox on the host, which looks the same from within.
+pub(crate) fn add_persistent(
+    host: &mut HostConfig,
+    resources: &Resources,
+    work_dir: &Path,
+    mapped: &str,
+) -> Result<(), RequestError> {
+    let volumes = PersistentVolume::all(resources, work_dir)
+        .map_err(|error| RequestError::new(error.to_string()))?;
+    let mut targets = std::collections::BTreeSet::new();
+    for volume in volumes {
+        let given = volume.container_path.as_str();
+        if given.is_empty() {
+            return Err(RequestError::new(format!(
+                "persistent volume `{}` has no container_path",
+                volume.id
+            )));
+        }
+        let target = if given.starts_with('/') {
+            given.to_owned()
+        } else {
+            format!("{mapped}/{}", confined(given)?)
+        };
+        if !targets.insert(target.clone()) {
+            return Err(RequestError::new(format!(
+                "two persistent volumes want the container_path `{given}`"
+            )));
+        }
+        // The engine would make an empty one.
+        if !volume.path.is_dir() {
+            return Err(RequestError::new(format!(
+                "the directory {} of persistent volume `{}` does not exist; is its disk mounted?",
+                volume.path.display(),
+                volume.id
+            )));
+        }
+        let mode = Some(if volume.read_only { "ro" } else { "rw" });
+        bind(host, &path_text(&volume.path)?, &target, mode, None);
+    }
+    Ok(())
+}
 
 /// Adds the volumes and, last as in Mesos, the sandbox. Returns paths of volumes without a source,
 /// for which the engine makes anonymous ones.
@@ -264,6 +308,55 @@ mod tests {
                 "/sb:/mnt/mesos/sandbox",
             ]
         );
+    }
+
+    #[test]
+    fn persistent_volumes_are_binds_that_must_be_there() {
+        let work_dir = tempfile::tempdir().unwrap();
+        let held = |path: &str| {
+            let wire = v1::Resource {
+                name: "disk".to_owned(),
+                scalar: Some(v1::value::Scalar { value: 64.0 }),
+                reservations: vec![v1::resource::ReservationInfo {
+                    r#type: Some(v1::resource::reservation_info::Type::Dynamic.into()),
+                    role: Some("a/b".to_owned()),
+                    ..Default::default()
+                }],
+                disk: Some(v1::resource::DiskInfo {
+                    persistence: Some(v1::resource::disk_info::Persistence {
+                        id: "v".to_owned(),
+                        principal: None,
+                    }),
+                    volume: Some(volume(path, None, volume::Mode::Ro)),
+                    source: None,
+                }),
+                ..Default::default()
+            };
+            Resources::from_wire(&[wire]).unwrap()
+        };
+        let run = |path: &str| {
+            let mut host = HostConfig::default();
+            add_persistent(
+                &mut host,
+                &held(path),
+                work_dir.path(),
+                "/mnt/mesos/sandbox",
+            )
+            .map(|()| host.binds.unwrap_or_default())
+            .map_err(|error| error.to_string())
+        };
+        let error = run("data").unwrap_err();
+        assert!(error.contains("does not exist"), "{error}");
+        let directory = work_dir.path().join("volumes/roles/a b/v");
+        std::fs::create_dir_all(&directory).unwrap();
+        let directory = directory.display();
+        assert_eq!(
+            run("data").unwrap(),
+            [format!("{directory}:/mnt/mesos/sandbox/data:ro")]
+        );
+        assert_eq!(run("/data").unwrap(), [format!("{directory}:/data:ro")]);
+        run("../data").unwrap_err();
+        run("").unwrap_err();
     }
 
     #[test]

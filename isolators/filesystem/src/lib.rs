@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod linux;
+mod persistent;
 mod posix;
 mod volume;
 

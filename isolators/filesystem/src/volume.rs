@@ -15,6 +15,32 @@ pub enum VolumeError {
     /// Mesos has it, this version does not.
     #[error("{0} are not built yet for the mesos containerizer")]
     NotBuilt(String),
+    /// What the agent holds is no volume that could be here.
+    #[error(transparent)]
+    Persistent(#[from] mesos_types::VolumeError),
+    /// Nobody said where to show it.
+    #[error("persistent volume `{id}` has no container_path")]
+    NoContainerPath {
+        /// Its persistence id.
+        id: String,
+    },
+    /// Each volume has a place of its own.
+    #[error("two volumes want the container_path `{container_path}`")]
+    Occupied {
+        /// As the task gave it.
+        container_path: String,
+    },
+    /// The agent holds it, and its directory is not there.
+    #[error(
+        "the directory {} of persistent volume `{id}` does not exist; is its disk mounted?",
+        path.display()
+    )]
+    Gone {
+        /// Its persistence id.
+        id: String,
+        /// On the host.
+        path: PathBuf,
+    },
     /// It says nothing that could be mounted.
     #[error("volume at `{container_path}` has no host path")]
     NoHostPath {
@@ -159,7 +185,11 @@ fn host_path(volume: &Volume, sandbox: &Path) -> Result<PathBuf, VolumeError> {
 
 /// A directory (or, at the end, an empty file) in the sandbox, with those above it; made if it is
 /// not there. The fetcher may have put links there, which are not followed.
-fn make_mount_point(sandbox: &Path, path: &Path, is_dir: bool) -> Result<PathBuf, VolumeError> {
+pub(crate) fn make_mount_point(
+    sandbox: &Path,
+    path: &Path,
+    is_dir: bool,
+) -> Result<PathBuf, VolumeError> {
     let escapes = || VolumeError::Escapes {
         what: "path",
         path: path.display().to_string(),

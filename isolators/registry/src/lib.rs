@@ -262,7 +262,7 @@ mod tests {
                 &[],
                 base.path(),
             )),
-            ..IsolationSettings::for_host("/sys/fs/cgroup".as_ref()).unwrap()
+            ..IsolationSettings::for_host("/sys/fs/cgroup".as_ref(), base.path()).unwrap()
         };
         let Err(error) = build(&settings) else {
             panic!("built without a hierarchy")

@@ -1,6 +1,10 @@
 //! What the agent's flags say about isolation.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use mesos_isolator_cgroups::CgroupSettings;
 use mesos_isolator_linux::{CgroupError, Hierarchies};
@@ -10,6 +14,8 @@ use mesos_isolator_linux::{CgroupError, Hierarchies};
 pub struct IsolationSettings {
     /// `--isolation`: names separated by commas.
     pub isolation: String,
+    /// `--work_dir`, below which persistent volumes lie.
+    pub work_dir: PathBuf,
     /// The cgroup file systems of the host.
     pub hierarchies: Arc<Hierarchies>,
     /// `--cgroups_root`.
@@ -29,14 +35,15 @@ pub struct IsolationSettings {
 }
 
 impl IsolationSettings {
-    /// What Apache Mesos 1.11 does without flags, on this host. `hierarchy` is
-    /// `--cgroups_hierarchy`.
+    /// What Apache Mesos 1.11 does without flags, on this host, for an agent of this `work_dir`.
+    /// `hierarchy` is `--cgroups_hierarchy`.
     ///
     /// # Errors
     /// When the mount table cannot be read.
-    pub fn for_host(hierarchy: &Path) -> Result<Self, CgroupError> {
+    pub fn for_host(hierarchy: &Path, work_dir: &Path) -> Result<Self, CgroupError> {
         Ok(Self {
             isolation: "posix/cpu,posix/mem".to_owned(),
+            work_dir: work_dir.to_owned(),
             hierarchies: Arc::new(Hierarchies::detect(hierarchy)?),
             cgroups_root: "mesos".to_owned(),
             cgroups_enable_cfs: false,

@@ -34,12 +34,12 @@ impl fmt::Debug for Entry {
 pub const TABLE: &[Entry] = &[
     Entry {
         name: "filesystem/posix",
-        build: |_| Ok(Arc::new(PosixFilesystem)),
+        build: |settings| Ok(Arc::new(PosixFilesystem::new(&settings.work_dir))),
         needs: &[],
     },
     Entry {
         name: "filesystem/linux",
-        build: |_| Ok(Arc::new(LinuxFilesystem)),
+        build: |settings| Ok(Arc::new(LinuxFilesystem::new(&settings.work_dir))),
         needs: &[Capability::CAP_SYS_ADMIN],
     },
     Entry {
@@ -71,6 +71,7 @@ pub const TABLE: &[Entry] = &[
         name: "disk/du",
         build: |settings| {
             Ok(Arc::new(DiskUsage::new(
+                &settings.work_dir,
                 settings.container_disk_watch_interval,
                 settings.enforce_container_disk_quota,
             )))

@@ -73,6 +73,7 @@ impl Place {
     pub fn options(&self) -> DockerOptions {
         let mut options = DockerOptions::new(
             self.owner.clone(),
+            self.dir.path().to_owned(),
             self.dir.path().join("run"),
             PathBuf::from(env!("CARGO_BIN_EXE_mesos-docker-logs")),
         );

@@ -58,7 +58,7 @@ impl Place {
             isolation: ISOLATION.to_owned(),
             cgroups_root: root.clone(),
             cgroups_enable_cfs: true,
-            ..IsolationSettings::for_host(Path::new("/sys/fs/cgroup"))?
+            ..IsolationSettings::for_host(Path::new("/sys/fs/cgroup"), dir.path())?
         };
         let containerizer = MesosContainerizer::new(MesosSettings {
             runtime_dir: dir.path().join("run"),

@@ -112,7 +112,7 @@ impl Host {
             cgroups_enable_cfs: true,
             enforce_container_disk_quota: true,
             container_disk_watch_interval: Duration::from_millis(50),
-            ..IsolationSettings::for_host(Path::new("/sys/fs/cgroup")).unwrap()
+            ..IsolationSettings::for_host(Path::new("/sys/fs/cgroup"), &self.path).unwrap()
         };
         let mut isolators = mesos_isolator_registry::build(&settings).unwrap();
         isolators.extend(self.extra.iter().cloned());

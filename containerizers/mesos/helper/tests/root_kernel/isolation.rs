@@ -191,7 +191,7 @@ async fn root_every_isolator_keeps_the_contract() {
     let root = format!("{}-contract-{}", crate::host::mark(), std::process::id());
     let settings = IsolationSettings {
         cgroups_root: root.clone(),
-        ..IsolationSettings::for_host("/sys/fs/cgroup".as_ref()).unwrap()
+        ..IsolationSettings::for_host("/sys/fs/cgroup".as_ref(), sandbox.path()).unwrap()
     };
     for entry in TABLE {
         let isolator = (entry.build)(&settings).unwrap();
