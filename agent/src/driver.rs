@@ -27,6 +27,7 @@ use crate::{
     leftovers::leftovers,
     startup::Loaded,
     state::{Phase, Snapshots},
+    volumes,
 };
 
 /// Events that may wait for the core.
@@ -79,7 +80,8 @@ impl Agent {
             clock.now(),
         )
         .authorizer(authorizer)
-        .restore(loaded.image, loaded.rebooted);
+        .restore(loaded.image, loaded.rebooted)
+        .restore_resources(loaded.resources, loaded.resource_image);
         let snapshots = Snapshots::new(core.state().clone());
         let (events, inbox) = mpsc::channel(EVENTS);
         let (batches, work) = mpsc::channel(BATCHES);
@@ -99,6 +101,7 @@ impl Agent {
                 .executors()
                 .map(|(_, executor)| executor.sandbox.clone())
                 .collect(),
+            left_aside: volumes::left_aside(&config.work_dir, &core.state().resources),
             id,
             boot_id: loaded.boot_id,
             config: config.clone(),
@@ -110,6 +113,7 @@ impl Agent {
             runtime: tokio::runtime::Handle::current(),
             work_dir: config.work_dir.clone(),
             journal: loaded.journal,
+            resources: loaded.resource_journal,
             containerizer,
             events: events.clone(),
             link,
@@ -232,6 +236,8 @@ impl Clock {
 
 /// What happens between reading checkpoints and talking to a master.
 struct Recovery {
+    /// What was in volumes that an earlier process removed.
+    left_aside: Vec<PathBuf>,
     known: Vec<mesos_containerizer_api::ContainerConfig>,
     live: HashSet<PathBuf>,
     id: Option<AgentId>,
@@ -272,6 +278,7 @@ impl Recovery {
         if events.send(Event::Recovered { took }).await.is_err() {
             return;
         }
+        tokio::task::spawn_blocking(move || volumes::clear(&self.left_aside));
         let (gc, config) = (self.gc, self.config.clone());
         let (id, live) = (self.id, self.live);
         tokio::spawn(async move {

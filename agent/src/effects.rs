@@ -1,9 +1,14 @@
 //! Carries the core's effects out, on a thread of its own: what must be written down first, in one write
 //! for everything that waits; then the rest in order, none of it waiting.
 
-use std::{io, path::PathBuf, thread, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
-use mesos_containerizer_api::SharedContainerizer;
+use mesos_containerizer_api::{ContainerError, SharedContainerizer};
 use mesos_types::AgentId;
 use tokio::{
     runtime::Handle,
@@ -12,12 +17,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkpoint::{Batch, CheckpointError, Journal, Lock, identity},
+    checkpoint::{Batch, Change, CheckpointError, Journal, Lock, identity, resources},
     control::{Command, Link},
-    core::{Effect, Event, Exit, SandboxFailure, chain},
+    core::{Effect, Event, Exit, ResizeRequest, SandboxFailure, chain},
     executor_api::Executors,
     garbage::Garbage,
     sandbox, startup,
+    volumes::{self, VolumeWork},
 };
 
 /// Batches of effects that share one write.
@@ -31,6 +37,8 @@ pub(crate) struct Effector {
     pub(crate) work_dir: PathBuf,
     /// `None` until the agent has an id.
     pub(crate) journal: Option<Journal>,
+    /// Reservations, volumes, operations.
+    pub(crate) resources: Journal,
     pub(crate) containerizer: SharedContainerizer,
     pub(crate) events: mpsc::Sender<Event>,
     pub(crate) link: Link,
@@ -58,6 +66,7 @@ impl Effector {
         let _entered = _runtime.enter();
         self.reserve();
         let mut batch = Batch::default();
+        let mut durable = Vec::new();
         let mut waiting = Vec::new();
         while work.blocking_recv_many(&mut waiting, BATCHES_AT_ONCE) > 0 {
             let mut rest = Vec::new();
@@ -71,6 +80,7 @@ impl Effector {
                         }
                     }
                     Effect::Persist(changes) => batch.frame(&changes),
+                    Effect::PersistResources(changes) => durable.extend(changes),
                     other => rest.push(other),
                 }
             }
@@ -80,8 +90,21 @@ impl Effector {
                 }
                 batch.clear();
             }
+            if !durable.is_empty() {
+                if !self.write_durably(&durable) {
+                    return;
+                }
+                durable.clear();
+            }
             for effect in rest {
-                self.carry_out(effect);
+                match effect {
+                    Effect::Volumes(work) => {
+                        if !self.carry_out_volumes(&work) {
+                            return;
+                        }
+                    }
+                    effect => self.carry_out(effect),
+                }
             }
         }
         drop(self.lock);
@@ -117,38 +140,15 @@ impl Effector {
             return true;
         };
         let reserve = Journal::reserve_path(journal.path());
-        let mut stalled = false;
-        loop {
-            let error = match journal.append(batch) {
-                Ok(()) => break,
-                Err(error) => error,
-            };
-            let is_full = matches!(
-                &error,
-                CheckpointError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull
-            );
-            if is_full && std::fs::remove_file(&reserve).is_ok() {
-                tracing::error!(
-                    "the disk of the work_dir is full: using the room kept for that; free some space"
-                );
-                continue;
-            }
-            if !std::mem::replace(&mut stalled, true) {
-                tracing::error!(error = %chain(&error), "checkpoints cannot be written: updates wait, new tasks are refused; free some space");
-                tell(&self.runtime, &self.events, Event::CheckpointsStalled(true));
-            }
-            if self.stop.is_cancelled() {
-                return false;
-            }
-            thread::sleep(WRITE_AGAIN);
-        }
-        if stalled {
-            tracing::info!("checkpoints can be written again");
-            tell(
-                &self.runtime,
-                &self.events,
-                Event::CheckpointsStalled(false),
-            );
+        let append = || journal.append(batch);
+        if !persist(
+            append,
+            Some(&reserve),
+            &self.runtime,
+            &self.events,
+            &self.stop,
+        ) {
+            return false;
         }
         if journal.wants_compaction() {
             match journal.compact() {
@@ -161,10 +161,58 @@ impl Effector {
         true
     }
 
+    /// The same for what must survive power loss.
+    fn write_durably(&mut self, changes: &[Change]) -> bool {
+        let reserve = self
+            .journal
+            .as_ref()
+            .map(|j| Journal::reserve_path(j.path()));
+        let append = || resources::append(&mut self.resources, changes);
+        if !persist(
+            append,
+            reserve.as_deref(),
+            &self.runtime,
+            &self.events,
+            &self.stop,
+        ) {
+            return false;
+        }
+        if let Err(error) = resources::compact(&mut self.resources) {
+            tracing::warn!(error = %chain(&error), "the journal of resources cannot be made smaller");
+        }
+        true
+    }
+
+    /// Makes and removes volumes, and notes that before anything can use them. `false`: the agent ends.
+    fn carry_out_volumes(&mut self, work: &VolumeWork) -> bool {
+        let result = work.carry_out();
+        if result.is_ok() && !self.write_durably(&[resources::put_carried_out(work.operation)]) {
+            return false;
+        }
+        let told = match result {
+            Ok(aside) => {
+                if !aside.is_empty() {
+                    self.runtime.spawn_blocking(move || volumes::clear(&aside));
+                }
+                Ok(())
+            }
+            Err(problem) => Err(problem),
+        };
+        tell(
+            &self.runtime,
+            &self.events,
+            Event::VolumesDone(work.operation, told),
+        );
+        true
+    }
+
     fn carry_out(&self, effect: Effect) {
         match effect {
-            Effect::Adopt(_) | Effect::Persist(_) => {
-                // Done before everything else.
+            Effect::Adopt(_)
+            | Effect::Persist(_)
+            | Effect::PersistResources(_)
+            | Effect::Volumes(_) => {
+                // Done before.
             }
             Effect::OpenSession(session, messages) => self.link.push(Command::Open(session, messages)),
             Effect::Send(session, message) => self.link.push(Command::Send(session, message)),
@@ -197,9 +245,9 @@ impl Effector {
                 let result = containerizer.wait(&container).await;
                 Event::Ended(container, result)
             }),
-            Effect::Resize(container, resources, limits) => self.ask(move |containerizer| async move {
-                let result = containerizer.update(&container, &resources, &limits).await;
-                Event::Resized(container, result)
+            Effect::Resize(request) => self.ask(move |containerizer| async move {
+                let container = request.container.clone();
+                Event::Resized(container, resize(&containerizer, *request).await)
             }),
             Effect::Probe(container) => self.ask(move |containerizer| async move {
                 let status = match containerizer.status(&container).await {
@@ -257,6 +305,65 @@ impl Effector {
             let _ = events.send(answer.await).await;
         });
     }
+}
+
+/// Appends to a journal as often as it takes. `false`: the agent ends before that. When the disk is full
+/// the room in `reserve` is given up first.
+fn persist(
+    mut append: impl FnMut() -> Result<(), CheckpointError>,
+    reserve: Option<&Path>,
+    runtime: &Handle,
+    events: &mpsc::Sender<Event>,
+    stop: &CancellationToken,
+) -> bool {
+    let mut stalled = false;
+    while let Err(error) = append() {
+        let is_full = matches!(
+            &error,
+            CheckpointError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull
+        );
+        if is_full && reserve.is_some_and(|reserve| std::fs::remove_file(reserve).is_ok()) {
+            tracing::error!(
+                "the disk of the work_dir is full: using the room kept for that; free some space"
+            );
+            continue;
+        }
+        if !std::mem::replace(&mut stalled, true) {
+            tracing::error!(error = %chain(&error), "checkpoints cannot be written: updates wait, new tasks are refused; free some space");
+            tell(runtime, events, Event::CheckpointsStalled(true));
+        }
+        if stop.is_cancelled() {
+            return false;
+        }
+        thread::sleep(WRITE_AGAIN);
+    }
+    if stalled {
+        tracing::info!("checkpoints can be written again");
+        tell(runtime, events, Event::CheckpointsStalled(false));
+    }
+    true
+}
+
+/// Gives new volumes to the container's user, then the new resources to the container.
+async fn resize(
+    containerizer: &SharedContainerizer,
+    request: ResizeRequest,
+) -> Result<(), ContainerError> {
+    let ResizeRequest {
+        container,
+        resources,
+        limits,
+        user,
+        volumes,
+    } = request;
+    let given =
+        tokio::task::spawn_blocking(move || sandbox::give_volumes(user.as_deref(), &volumes));
+    let given = given.await.unwrap_or_else(|error| Err(error.to_string()));
+    given.map_err(|message| ContainerError::Update {
+        id: container.clone(),
+        message,
+    })?;
+    containerizer.update(&container, &resources, &limits).await
 }
 
 fn tell(runtime: &Handle, events: &mpsc::Sender<Event>, event: Event) {

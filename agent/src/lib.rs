@@ -21,6 +21,7 @@ pub mod operator;
 pub mod sandbox;
 mod startup;
 pub mod state;
+mod volumes;
 
 pub use config::AgentConfig;
 pub use core::Exit;

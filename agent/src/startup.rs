@@ -3,11 +3,13 @@
 use std::{fs, path::Path};
 
 use mesos_flags::agent::ReconfigurationPolicy;
-use mesos_types::{AgentId, Resources, Value};
+use mesos_types::{AgentId, Format, PersistentVolume, Resource, Resources, Value};
 use mesos_wire::v1;
 
 use crate::{
-    checkpoint::{CheckpointError, Image, Journal, Lock, Opened, identity},
+    checkpoint::{
+        CheckpointError, Image, Journal, Lock, Opened, ResourceImage, identity, resources,
+    },
     config::AgentConfig,
     leftovers::directories,
 };
@@ -18,6 +20,18 @@ pub enum StartError {
     /// Checkpoints cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// Less is there than is reserved.
+    #[error(
+        "the resources of the agent do not hold what is reserved on it ({checkpointed}): {problem}; give enough in --resources, or give reservations and volumes up with: rm {journal} (what is in volumes stays, below `volumes` of the work_dir)"
+    )]
+    Reserved {
+        /// What does not fit.
+        problem: String,
+        /// What is reserved.
+        checkpointed: String,
+        /// The file to remove.
+        journal: String,
+    },
     /// The agent was changed in a way that its policy does not allow.
     #[error(
         "the agent is not compatible with its earlier run: {change}; {remedy}, or to start as a new agent (its tasks are then not taken back): rm -f {link}"
@@ -40,6 +54,10 @@ pub struct Loaded {
     pub(crate) agent: v1::AgentInfo,
     pub(crate) image: Image,
     pub(crate) journal: Option<Journal>,
+    /// What the agent has, with reservations and volumes.
+    pub(crate) resources: Resources,
+    pub(crate) resource_image: ResourceImage,
+    pub(crate) resource_journal: Journal,
     pub(crate) boot_id: String,
     pub(crate) rebooted: bool,
 }
@@ -52,16 +70,26 @@ pub fn load(config: &AgentConfig) -> Result<Loaded, StartError> {
     let lock = Lock::take(&config.work_dir)?;
     let boot_id = identity::host_boot_id()?;
     let rebooted = identity::read_boot_id(&config.work_dir).is_some_and(|old| old != boot_id);
-    let mut agent = config.agent_info();
+    let (resource_journal, resource_image) = resources::open(&config.work_dir)?;
+    let (given, resources) = with_checkpointed(config, &resource_image.checkpointed)?;
+    report_missing_volumes(config, &resources);
+    let mut agent = v1::AgentInfo {
+        resources: given.to_wire(Format::PostRefinement),
+        ..config.agent_info()
+    };
+    let afresh = |lock, agent, resource_journal| Loaded {
+        lock,
+        agent,
+        image: Image::default(),
+        journal: None,
+        resources: resources.clone(),
+        resource_image: resource_image.clone(),
+        resource_journal,
+        boot_id: boot_id.clone(),
+        rebooted,
+    };
     let Some(old) = identity::read(&config.work_dir)? else {
-        return Ok(Loaded {
-            lock,
-            agent,
-            image: Image::default(),
-            journal: None,
-            boot_id,
-            rebooted,
-        });
+        return Ok(afresh(lock, agent, resource_journal));
     };
     let id = old
         .id
@@ -93,14 +121,7 @@ pub fn load(config: &AgentConfig) -> Result<Loaded, StartError> {
         Err(change) if rebooted => {
             tracing::warn!(%id, change, "the agent was changed and its host restarted: starting as a new agent");
             renounce(&config.work_dir);
-            return Ok(Loaded {
-                lock,
-                agent,
-                image: Image::default(),
-                journal: None,
-                boot_id,
-                rebooted,
-            });
+            return Ok(afresh(lock, agent, resource_journal));
         }
         Err(change) => {
             return Err(StartError::Incompatible {
@@ -128,9 +149,64 @@ pub fn load(config: &AgentConfig) -> Result<Loaded, StartError> {
         agent,
         image,
         journal: Some(journal),
+        resources,
+        resource_image,
+        resource_journal,
         boot_id,
         rebooted,
     })
+}
+
+/// What the flags give, and what the agent then has with reservations and volumes in it. A detected amount
+/// that has become too small for them is taken to be as large as they are: a kernel update must not strand
+/// what is kept on the agent.
+fn with_checkpointed(
+    config: &AgentConfig,
+    checkpointed: &Resources,
+) -> Result<(Resources, Resources), StartError> {
+    let mut given = config.resources.clone();
+    if given.apply_checkpointed(checkpointed).is_err() {
+        let held = checkpointed.filter(|resource| {
+            let disk = resource.meta.disk.as_ref();
+            disk.is_none_or(|disk| disk.source.is_none())
+                && !resource
+                    .meta
+                    .reservations
+                    .iter()
+                    .any(|r| r.r#type() == v1::resource::reservation_info::Type::Static)
+        });
+        for name in &config.detected {
+            let (Some(there), Some(needed)) = (given.scalar(name), held.scalar(name)) else {
+                continue;
+            };
+            if needed > there {
+                tracing::warn!(name, %there, %needed, "less was detected than is reserved; offering as much as is reserved");
+                given.add(Resource::scalar(name, needed - there));
+            }
+        }
+    }
+    match given.apply_checkpointed(checkpointed) {
+        Ok(total) => Ok((given, total)),
+        Err(error) => Err(StartError::Reserved {
+            problem: error.to_string(),
+            checkpointed: checkpointed.to_string(),
+            journal: resources::path(&config.work_dir).display().to_string(),
+        }),
+    }
+}
+
+/// Says which volumes are not where they should be. They are not made anew: their disk may be missing.
+fn report_missing_volumes(config: &AgentConfig, total: &Resources) {
+    for volume in total.distinct() {
+        match PersistentVolume::of(volume, &config.work_dir) {
+            None => {}
+            Some(Ok(volume)) if volume.path.is_dir() => {}
+            Some(Ok(volume)) => {
+                tracing::error!(id = volume.id, role = volume.role, path = %volume.path.display(), "the directory of a persistent volume is missing; tasks on it will fail; is its disk mounted?");
+            }
+            Some(Err(error)) => tracing::error!(%error, "a volume that cannot be used"),
+        }
+    }
 }
 
 /// Makes the next start that of a new agent.

@@ -62,6 +62,17 @@ pub enum CheckpointError {
         /// How long the file is.
         length: u64,
     },
+    /// Reservations and volumes cannot be read.
+    #[error(
+        "{} does not tell the agent's reservations and volumes: {problem}; to go on without them, move it away (what is in volumes stays, below `volumes` of the work_dir)",
+        path.display()
+    )]
+    Resources {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// `slave.info` does not hold an agent.
     #[error(
         "{} does not hold an agent's description; remove the link meta/slaves/latest to start as a new agent",

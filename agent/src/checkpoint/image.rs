@@ -7,7 +7,7 @@ use mesos_types::{AgentId, ContainerId, ExecutorId, FrameworkId, TaskId};
 use mesos_wire::v1;
 use prost::Message;
 
-use super::{AgentRecord, ExecutorRecord, Fence, Key, TaskRecord, UpdateRecord};
+use super::{AgentRecord, DrainRecord, ExecutorRecord, Fence, Key, TaskRecord, UpdateRecord};
 
 /// A value that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Image {
     pub agent: Option<AgentRecord>,
     /// The newest leader that was obeyed.
     pub fence: Fence,
+    /// A drain under way.
+    pub drain: Option<DrainRecord>,
     /// Frameworks.
     pub frameworks: BTreeMap<FrameworkId, v1::FrameworkInfo>,
     /// Executors' runs.
@@ -61,6 +63,7 @@ impl Image {
         match key {
             Key::Agent => self.agent = Some(read(value)?),
             Key::Election => self.fence = Fence::decode(value)?,
+            Key::Drain => self.drain = Some(read(value)?),
             Key::Framework(f) => {
                 self.frameworks.insert(f, read(value)?);
             }

@@ -9,6 +9,8 @@ pub enum Key {
     Agent,
     /// The highest election number of a master that was seen.
     Election,
+    /// A drain under way.
+    Drain,
     /// A framework.
     Framework(FrameworkId),
     /// An executor's run.
@@ -27,6 +29,7 @@ impl Key {
         match self {
             Self::Agent => "agent".to_owned(),
             Self::Election => "election".to_owned(),
+            Self::Drain => "drain".to_owned(),
             Self::Framework(f) => format!("f/{f}"),
             Self::Executor(f, e) => format!("x/{f}/{e}"),
             Self::Task(f, e, t) => format!("t/{f}/{e}/{t}"),
@@ -41,6 +44,7 @@ impl Key {
         Some(match parts.as_slice() {
             ["agent"] => Self::Agent,
             ["election"] => Self::Election,
+            ["drain"] => Self::Drain,
             ["f", f] => Self::Framework((*f).into()),
             ["x", f, e] => Self::Executor((*f).into(), (*e).into()),
             ["t", f, e, t] => Self::Task((*f).into(), (*e).into(), (*t).into()),
@@ -62,6 +66,7 @@ mod tests {
         for key in [
             Key::Agent,
             Key::Election,
+            Key::Drain,
             Key::Framework("f".into()),
             Key::Executor("f".into(), "e x".into()),
             Key::Task("f".into(), "e".into(), "t.1".into()),

@@ -118,6 +118,17 @@ pub struct KillRecord {
     pub overran: bool,
 }
 
+/// A drain that the master has asked for.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct DrainRecord {
+    /// As it came.
+    #[prost(message, optional, tag = "1")]
+    pub config: Option<v1::DrainConfig>,
+    /// Seconds since the epoch at which it began.
+    #[prost(double, tag = "2")]
+    pub since: f64,
+}
+
 /// A status update.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct UpdateRecord {

@@ -9,7 +9,7 @@ use mesos_types::{ContainerId, ExecutorId, FrameworkId, Limits, Resources};
 use mesos_wire::v1::{self, executor};
 
 use super::{ConnectionId, RequestId, SessionId};
-use crate::checkpoint::Change;
+use crate::{checkpoint::Change, volumes::VolumeWork};
 
 /// One thing to do.
 #[derive(Debug)]
@@ -18,6 +18,11 @@ pub enum Effect {
     Adopt(Box<v1::AgentInfo>),
     /// Write this down, wholly or not at all, before any later effect.
     Persist(Vec<Change>),
+    /// Write this down so that it survives power loss too, before any later effect.
+    PersistResources(Vec<Change>),
+    /// Make and remove directories of volumes, before any later effect; answered by
+    /// [`VolumesDone`](super::Event::VolumesDone).
+    Volumes(Box<VolumeWork>),
     /// Open a new session with these messages: the hello, then the snapshot in pieces.
     OpenSession(SessionId, Vec<AgentMessage>),
     /// Send this to the master, if the session still stands.
@@ -31,7 +36,7 @@ pub enum Effect {
     /// Wait for the container's end; answered by [`Ended`](super::Event::Ended).
     Wait(ContainerId),
     /// Change a container's resources; answered by [`Resized`](super::Event::Resized).
-    Resize(ContainerId, Resources, Limits),
+    Resize(Box<ResizeRequest>),
     /// Send a signal to the container's processes.
     Signal(ContainerId, i32),
     /// End the container now. Its end comes as answer to [`Wait`](Self::Wait) or [`Launch`](Self::Launch).
@@ -74,8 +79,25 @@ pub struct SandboxRequest {
     pub paths: SandboxPaths,
     /// Who owns it; `None`: the agent's own user.
     pub user: Option<String>,
+    /// Persistent volumes to give to that user too.
+    pub volumes: Vec<PathBuf>,
     /// Host ports that must be free: number and `tcp` or `udp`.
     pub ports: Vec<(u16, String)>,
+}
+
+/// New resources of a container.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResizeRequest {
+    /// The container.
+    pub container: ContainerId,
+    /// Requests.
+    pub resources: Resources,
+    /// Upper bounds.
+    pub limits: Limits,
+    /// Whom its volumes are for; `None`: the agent's own user.
+    pub user: Option<String>,
+    /// Volumes to give to that user first.
+    pub volumes: Vec<PathBuf>,
 }
 
 /// Why an executor's call is not taken.

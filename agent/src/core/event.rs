@@ -4,6 +4,7 @@ use mesos_containerizer_api::{ContainerError, ContainerStatus, LaunchResult, Ter
 use mesos_control::v1::MasterMessage;
 use mesos_types::ContainerId;
 use mesos_wire::v1::executor;
+use uuid::Uuid;
 
 use super::{ConnectionId, RequestId, SessionId};
 
@@ -31,6 +32,8 @@ pub enum Event {
     Resized(ContainerId, Result<(), ContainerError>),
     /// What the containerizer says about a container after a restart; `None`: it is not running.
     Probed(ContainerId, Option<ContainerStatus>),
+    /// The directories of an operation's volumes are as it wants them, or cannot be; why.
+    VolumesDone(Uuid, Result<(), String>),
     /// An executor calls. A SUBSCRIBE comes with the connection its events go to.
     Executor {
         /// Who is to be answered.

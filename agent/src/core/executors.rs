@@ -10,8 +10,8 @@ use mesos_wire::v1::{
 };
 
 use super::{
-    ConnectionId, Core, Effect, Refusal, RequestId, Timer, generate, kill::shutdown_event,
-    pipeline::chain, run::Verdict, updates::NewStatus, validate,
+    ConnectionId, Core, Effect, Refusal, RequestId, ResizeRequest, Timer, generate,
+    kill::shutdown_event, pipeline::chain, run::Verdict, updates::NewStatus, validate,
 };
 use crate::state::{ExecutorKind, ExecutorPhase, FrameworkPhase, TaskPlace};
 use mesos_types::units::format_duration;
@@ -249,10 +249,13 @@ impl Core {
         let Some(executor) = self.executor_of(container) else {
             return;
         };
-        let (resources, limits) = (
-            executor.allocated(),
-            generate::limits(&self.config, executor),
-        );
+        let request = ResizeRequest {
+            container: container.clone(),
+            resources: executor.allocated(),
+            limits: generate::limits(&self.config, executor),
+            user: self.user_of(container),
+            volumes: self.volumes_to_give(container),
+        };
         let Some(run) = self.runs.get_mut(container) else {
             return;
         };
@@ -263,7 +266,7 @@ impl Core {
             Some(again) => *again = true,
             None => {
                 run.resizing = Some(false);
-                self.effect(Effect::Resize(container.clone(), resources, limits));
+                self.effect(Effect::Resize(Box::new(request)));
             }
         }
     }

@@ -47,6 +47,10 @@ impl Core {
         if framework.roles.len() == 1 {
             allocate(&mut task, &framework.roles[0]);
         }
+        let is_draining = self.refuses_tasks();
+        if !is_draining {
+            self.end_drain();
+        }
         self.take_framework(&id, framework);
         let refusal = if self.is_terminating() {
             Some("The agent is shutting down")
@@ -61,9 +65,15 @@ impl Core {
             self.drop_task(&id, &task, Reason::ExecutorTerminated, text);
             return;
         }
+        if is_draining {
+            let text = "Task was received while agent was already draining";
+            self.drop_task(&id, &task, Reason::AgentDraining, text);
+            return;
+        }
         let kind = generate::kind_of(&task, self.config.default_container_info.as_ref());
         let info = generate::executor_info(&self.config, &framework_id, &task, kind);
-        let checked = validate::check(&self.config, &id, &task, &info, kind);
+        let checked = validate::check(&self.config, &id, &task, &info, kind)
+            .and_then(|()| validate::check_held(&self.state, &id, &task, &info));
         if let Err(invalid) = checked {
             self.refuse_task(&id, &task, invalid);
             return;

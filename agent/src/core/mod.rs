@@ -5,7 +5,8 @@
 //! - status updates and their acknowledgements: [`updates`];
 //! - how a container's end becomes a task's: [`ending`];
 //! - kills and shutdowns: [`kill`]; executors of frameworks: [`executors`];
-//! - sessions with the master: [`registration`]; restarts: [`recovery`].
+//! - sessions with the master: [`registration`]; restarts: [`recovery`];
+//! - reservations and volumes: [`operations`]; drains: [`drain`].
 
 mod container;
 mod drain;
@@ -33,7 +34,7 @@ pub(crate) mod testing;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -41,6 +42,7 @@ use std::{
 use mesos_http::{AllowAll, Authorizer};
 use mesos_types::{ContainerId, ExecutorId, FrameworkId, TaskId};
 use mesos_wire::v1::{self, TaskState};
+use uuid::Uuid;
 
 use crate::{
     checkpoint::{Change, Fence},
@@ -48,7 +50,7 @@ use crate::{
     state::{AgentState, Executor, Framework, Phase, Task},
 };
 
-pub use effect::{Effect, Exit, Refusal, SandboxPaths, SandboxRequest};
+pub use effect::{Effect, Exit, Refusal, ResizeRequest, SandboxPaths, SandboxRequest};
 pub use event::{Event, SandboxFailure};
 pub(crate) use pipeline::chain;
 pub use registration::CAPABILITIES;
@@ -97,8 +99,20 @@ pub struct Core {
     /// Checkpoints cannot be written; new tasks are refused.
     stalled: bool,
     leaving: bool,
+    /// Operations that have come so far.
+    operations_seen: u64,
+    /// Pause before an operation's end is told again.
+    operation_pauses: HashMap<Uuid, Duration>,
+    /// Operations whose directories an earlier process had dealt with.
+    carried_out: BTreeSet<Uuid>,
+    /// The last operations that were acknowledged.
+    settled: VecDeque<Uuid>,
+    /// The master of this session has asked for the drain.
+    drain_confirmed: bool,
     first: Option<Effect>,
     changes: Vec<Change>,
+    /// Those that must survive power loss.
+    resource_changes: Vec<Change>,
     effects: Vec<Effect>,
 }
 
@@ -123,8 +137,14 @@ impl Core {
             timers: Timers::default(),
             stalled: false,
             leaving: false,
+            operations_seen: 0,
+            operation_pauses: HashMap::new(),
+            carried_out: BTreeSet::new(),
+            settled: VecDeque::new(),
+            drain_confirmed: false,
             first: None,
             changes: Vec::new(),
+            resource_changes: Vec::new(),
             effects: Vec::new(),
         }
     }
@@ -159,6 +179,7 @@ impl Core {
             Event::Ended(container, result) => self.ended(&container, result),
             Event::Resized(container, result) => self.resized(&container, result),
             Event::Probed(container, status) => self.probed(&container, status),
+            Event::VolumesDone(operation, result) => self.volumes_done(operation, result),
             Event::Executor {
                 request,
                 connection,
@@ -181,6 +202,10 @@ impl Core {
         if !self.changes.is_empty() {
             out.push(Effect::Persist(std::mem::take(&mut self.changes)));
         }
+        if !self.resource_changes.is_empty() {
+            let changes = std::mem::take(&mut self.resource_changes);
+            out.push(Effect::PersistResources(changes));
+        }
         out.append(&mut self.effects);
         out
     }
@@ -188,6 +213,7 @@ impl Core {
     fn timer_due(&mut self, timer: Timer) {
         match timer {
             Timer::Retry(framework, task) => self.retry(&framework, &task),
+            Timer::Operation(operation) => self.forward_operation(operation),
             Timer::Grace(container) => self.grace_over(&container),
             Timer::Completion(container) => self.overran(&container),
             Timer::Registration(container) => self.registration_overdue(&container),

@@ -6,8 +6,8 @@ use prost::Message as _;
 use super::Core;
 use crate::{
     checkpoint::{
-        AgentRecord, Change, ExecutorRecord, IntentRecord, Key, KillRecord, TaskRecord,
-        UpdateRecord,
+        AgentRecord, Change, DrainRecord, ExecutorRecord, IntentRecord, Key, KillRecord,
+        TaskRecord, UpdateRecord,
     },
     state::{ExecutorKind, ExecutorPhase, TaskPlace},
 };
@@ -50,6 +50,19 @@ impl Core {
     pub(super) fn persist_election(&mut self) {
         let value = self.fence.encode();
         self.put(&Key::Election, value);
+    }
+
+    pub(super) fn persist_drain(&mut self) {
+        match &self.state.drain {
+            Some(drain) => {
+                let record = DrainRecord {
+                    config: Some(drain.config),
+                    since: drain.since,
+                };
+                self.put(&Key::Drain, record.encode_to_vec());
+            }
+            None => self.changes.push(Change::Delete(Key::Drain.encode())),
+        }
     }
 
     pub(super) fn persist_framework(&mut self, id: &FrameworkId) {

@@ -5,11 +5,11 @@
 //! any two stages. The containerizer's own stages (fetch, provision, prepare, fork, isolate, release)
 //! are behind [`PIPELINE`]'s last one.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use mesos_containerizer_api::{ContainerError, LaunchResult, Running};
 use mesos_http::{Action, Object};
-use mesos_types::{ContainerId, Ranges};
+use mesos_types::{ContainerId, PersistentVolume, Ranges, Resources};
 use mesos_wire::v1::{TaskState, task_status::Reason};
 
 use super::{
@@ -186,12 +186,17 @@ impl Core {
             // The overhead of an executor that there is not comes on top of what was offered.
             wanted -= &executor.resources();
         }
-        if !self.state.resources.contains(&wanted.unallocated()) {
+        // A shared volume is there once, however many of the tasks use it.
+        let once = wanted.unallocated().distinct().cloned().collect();
+        if !self.state.resources.contains(&once) {
             return Step::Failed(NewStatus::agent(
                 TaskState::TaskDropped,
                 Reason::ResourcesUnknown,
                 format!("The agent does not have the resources of the task ({wanted})"),
             ));
+        }
+        if let Some(status) = self.volume_in_use(container, &once) {
+            return Step::Failed(status);
         }
         let ports = wanted.ports();
         if !ports.is_empty() {
@@ -216,6 +221,69 @@ impl Core {
             run.ports = ports;
         }
         Step::Done
+    }
+
+    /// A volume that is not shared belongs to one executor at a time.
+    fn volume_in_use(&self, container: &ContainerId, wanted: &Resources) -> Option<NewStatus> {
+        let volumes = wanted.persistent_volumes();
+        if volumes.is_empty() {
+            return None;
+        }
+        let mut others = self.state.executors().filter(|(_, other)| {
+            other.container != *container && other.phase != ExecutorPhase::Terminated
+        });
+        let (volume, executor) = others.find_map(|(_, other)| {
+            let held = other.allocated().unallocated();
+            let volume = volumes
+                .distinct()
+                .find(|volume| !volume.meta.shared && held.distinct().any(|one| one == *volume))?;
+            Some((volume.clone(), other.id.clone()))
+        })?;
+        Some(NewStatus::agent(
+            TaskState::TaskFailed,
+            Reason::ContainerLaunchFailed,
+            format!(
+                "Failed to launch container: persistent volume {} is still in use by executor {executor}; wait for its end",
+                Resources::from(volume)
+            ),
+        ))
+    }
+
+    /// Directories of an executor's volumes that are to belong to its user: those that nobody else uses.
+    pub(super) fn volumes_to_give(&self, container: &ContainerId) -> Vec<PathBuf> {
+        let Some(executor) = self.executor_of(container) else {
+            return Vec::new();
+        };
+        let own = executor.allocated().persistent_volumes().unallocated();
+        let used: Resources = self
+            .state
+            .executors()
+            .filter(|(_, other)| {
+                other.container != *container && other.phase != ExecutorPhase::Terminated
+            })
+            .flat_map(|(_, other)| {
+                other
+                    .allocated()
+                    .persistent_volumes()
+                    .unallocated()
+                    .distinct()
+                    .cloned()
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        let free = own.filter(|volume| {
+            let is_used = used.distinct().any(|other| other == volume);
+            if is_used {
+                tracing::warn!(volume = %Resources::from(volume.clone()), "a shared volume that others use keeps its owner");
+            }
+            !is_used
+        });
+        // They were checked.
+        PersistentVolume::all(&free, &self.config.work_dir)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|volume| volume.path)
+            .collect()
     }
 
     /// Ports of all tasks of an executor, also of those that came after its launch.
@@ -247,6 +315,7 @@ impl Core {
             container: container.clone(),
             paths,
             user: self.user_of(container),
+            volumes: self.volumes_to_give(container),
             ports: mapped_ports(executor.info.container.as_ref()),
         };
         if executor.kind == ExecutorKind::Custom {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     checkpoint::{ExecutorRecord, Image, KillRecord, TaskRecord},
-    state::{Executor, ExecutorKind, ExecutorPhase, Framework, Phase, Task, TaskPlace},
+    state::{Drain, Executor, ExecutorKind, ExecutorPhase, Framework, Phase, Task, TaskPlace},
 };
 
 impl Core {
@@ -24,6 +24,12 @@ impl Core {
     pub fn restore(mut self, image: Image, rebooted: bool) -> Self {
         self.fence = image.fence;
         self.state.counters.recovery_errors += image.lost.len() as u64;
+        self.state.drain = image.drain.map(|drain| {
+            Arc::new(Drain {
+                config: drain.config.unwrap_or_default(),
+                since: drain.since,
+            })
+        });
         for (id, info) in image.frameworks {
             let framework = Framework::new(id.clone(), info);
             self.state.frameworks.insert(id, Arc::new(framework));
@@ -189,6 +195,8 @@ impl Core {
             })
             .collect();
         let cleanup = self.config.recover == mesos_flags::agent::Recover::Cleanup;
+        // Before launches go on that use what they make.
+        self.resume_operations();
         for (container, framework, executor) in runs {
             self.resume(&container, &framework, &executor);
         }
@@ -196,6 +204,7 @@ impl Core {
         for framework in idle {
             self.remove_if_idle(&framework);
         }
+        self.kill_drained();
         if cleanup {
             tracing::info!("--recover=cleanup: ending all containers of the earlier run");
             self.effect(Effect::Renounce);

@@ -7,7 +7,7 @@ use mesos_control::v1::{
     Snapshot, SnapshotChunk, Unregister, VersionRange, Welcome, agent_message::Body,
     master_message,
 };
-use mesos_types::{AgentId, FrameworkId, TaskId};
+use mesos_types::{AgentId, Format, FrameworkId, TaskId};
 use mesos_wire::v1::{
     TaskState, agent_info::Capability, agent_info::capability, task_status::Reason,
 };
@@ -18,10 +18,13 @@ use super::{Core, Effect, Exit, SessionId, Timer, updates::NewStatus};
 use crate::state::{ExecutorPhase, FrameworkPhase, Phase};
 
 /// What this agent can do, by Mesos's names. Those of Mesos 1.11 that are not built are left out.
-pub const CAPABILITIES: [capability::Type; 4] = [
+pub const CAPABILITIES: [capability::Type; 7] = [
     capability::Type::MultiRole,
     capability::Type::HierarchicalRole,
     capability::Type::ReservationRefinement,
+    capability::Type::ResizeVolume,
+    capability::Type::AgentOperationFeedback,
+    capability::Type::AgentDraining,
     capability::Type::TaskResourceLimits,
 ];
 /// How long the master may be silent before it has said what it wants. Source: Mesos, 15 s × 5.
@@ -128,8 +131,16 @@ impl Core {
     }
 
     /// Everything a master needs to know of us.
-    fn snapshot(&self) -> Snapshot {
-        let mut snapshot = Snapshot::default();
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let agent = self.state.id.as_ref().map(Into::into);
+        let operations = self.state.operations.values();
+        let mut snapshot = Snapshot {
+            operations: operations
+                .filter_map(|operation| operation.to_wire(agent.as_ref()))
+                .collect(),
+            checkpointed_resources: self.checkpointed().to_wire(Format::PostRefinement),
+            ..Snapshot::default()
+        };
         for framework in self.state.frameworks.values() {
             if framework.phase == FrameworkPhase::Terminating {
                 continue;
@@ -183,6 +194,7 @@ impl Core {
             *sequence = None;
         }
         self.pause_updates();
+        self.pause_operations();
         if self.state.phase == Phase::Registered {
             self.state.phase = Phase::Disconnected;
         }
@@ -274,6 +286,13 @@ impl Core {
 
     fn master_wants(&mut self, body: master_message::Body) {
         use master_message::Body as Wish;
+        if matches!(
+            body,
+            Wish::RunTask(_) | Wish::ApplyOperation(_) | Wish::Ping(_)
+        ) {
+            // It would have asked for it before.
+            self.end_unconfirmed_drain();
+        }
         match body {
             Wish::RunTask(run) => match (run.framework, run.task) {
                 (Some(framework), Some(task)) => self.run_task(framework, task),
@@ -326,7 +345,10 @@ impl Core {
             }
             Wish::ApplyOperation(apply) => self.apply_operation(apply),
             Wish::AcknowledgeOperation(ack) => self.operation_acknowledged(&ack),
-            Wish::DrainAgent(drain) => self.drain_tasks(drain.config.unwrap_or_default()),
+            Wish::DrainAgent(drain) => match drain.config {
+                Some(config) => self.drain_tasks(config),
+                None => self.end_drain(),
+            },
             Wish::Nothing(_) | Wish::Welcome(_) | Wish::Refused(_) | Wish::Shutdown(_) => {}
         }
     }
@@ -376,7 +398,12 @@ impl Core {
         if self.leaving {
             self.send(Body::Unregister(Unregister {}));
         }
+        self.drain_confirmed = false;
         self.resend_updates();
+        self.resend_operations();
+        for operation in welcome.known_operations {
+            self.reconcile_operation(operation);
+        }
         for at in 0..self.exited.len() {
             let message = self.exited[at].1.clone();
             self.exited[at].0 = self.send(Body::ExecutorExited(message));

@@ -4,17 +4,18 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, sync::Arc, time::Dur
 
 use mesos_containerizer_api::{ContainerConfig, LaunchResult, Running, Termination};
 use mesos_control::v1::{
-    AcknowledgeUpdate, KillTask, KnownTask, MasterMessage, RunTask, Welcome, agent_message,
-    master_message,
+    AcknowledgeUpdate, KillTask, KnownTask, MasterMessage, OperationUpdate, RunTask, Welcome,
+    agent_message, master_message,
 };
 use mesos_flags::agent::{ReconfigurationPolicy, Recover};
-use mesos_types::{ContainerId, parse_resources};
+use mesos_types::{ContainerId, PersistentVolume, parse_resources};
 use mesos_wire::v1::{self, TaskState, executor};
 
 use super::{ConnectionId, Core, Effect, Event, Now, Refusal, SessionId};
 use crate::{
-    checkpoint::{Change, Image},
+    checkpoint::{Change, Image, ResourceImage},
     config::AgentConfig,
+    volumes::VolumeWork,
 };
 
 /// Settings of an agent in a test.
@@ -56,6 +57,12 @@ pub(crate) struct Rig {
     pub(crate) now: Now,
     /// What the journal holds; a new core can be made from it at any time.
     pub(crate) journal: BTreeMap<String, Vec<u8>>,
+    /// What the journal of reservations, volumes and operations holds.
+    pub(crate) resource_journal: BTreeMap<String, Vec<u8>>,
+    /// Work on volumes that was asked for.
+    pub(crate) work: Vec<VolumeWork>,
+    /// Ends of operations sent to the master.
+    pub(crate) ends: Vec<OperationUpdate>,
     /// Effects that were not looked at yet, in short.
     pub(crate) seen: Vec<String>,
     /// Updates sent to the master that were not looked at yet.
@@ -93,6 +100,9 @@ impl Rig {
             core,
             now,
             journal: BTreeMap::new(),
+            resource_journal: BTreeMap::new(),
+            work: Vec::new(),
+            ends: Vec::new(),
             seen: Vec::new(),
             updates: Vec::new(),
             events: Vec::new(),
@@ -129,19 +139,7 @@ impl Rig {
     fn note(&mut self, effect: Effect) {
         let text = match effect {
             Effect::Persist(changes) => {
-                for change in changes {
-                    match change {
-                        Change::Put(key, value) => {
-                            self.journal.insert(key, value);
-                        }
-                        Change::Delete(key) => {
-                            self.journal.remove(&key);
-                        }
-                        Change::DeletePrefix(prefix) => {
-                            self.journal.retain(|key, _| !key.starts_with(&prefix));
-                        }
-                    }
-                }
+                apply(&mut self.journal, changes);
                 return;
             }
             Effect::Adopt(info) => format!("adopt {}", info.id.unwrap().value),
@@ -172,6 +170,16 @@ impl Rig {
                 Some(agent_message::Body::ExecutorMessage(message)) => {
                     format!("message {}", String::from_utf8(message.data).unwrap())
                 }
+                Some(agent_message::Body::OperationUpdate(update)) => {
+                    let status = update.status.clone().unwrap();
+                    let message = status.message.clone().map(|m| format!(" \"{m}\""));
+                    self.ends.push(update);
+                    format!(
+                        "operation {}{}",
+                        status.state().as_str_name(),
+                        message.unwrap_or_default()
+                    )
+                }
                 Some(agent_message::Body::Nothing(_)) => return,
                 Some(agent_message::Body::Pong(_)) => "pong".to_owned(),
                 Some(agent_message::Body::Unregister(_)) => "unregister".to_owned(),
@@ -190,12 +198,25 @@ impl Rig {
                 text
             }
             Effect::Wait(id) => format!("wait {}", self.name(&id)),
-            Effect::Resize(id, resources, _) => format!(
+            Effect::Resize(request) => format!(
                 "resize {} cpus={} mem={}",
-                self.name(&id),
-                resources.cpus().unwrap_or_default(),
-                resources.mem().unwrap_or_default()
+                self.name(&request.container),
+                request.resources.cpus().unwrap_or_default(),
+                request.resources.mem().unwrap_or_default()
             ),
+            Effect::PersistResources(changes) => {
+                apply(&mut self.resource_journal, changes);
+                return;
+            }
+            Effect::Volumes(work) => {
+                let names = |all: &[PersistentVolume]| {
+                    let names: Vec<&str> = all.iter().map(|v| v.id.as_str()).collect();
+                    names.join(",")
+                };
+                let text = format!("volumes +{} -{}", names(&work.make), names(&work.remove));
+                self.work.push(*work);
+                text
+            }
             Effect::Signal(id, signal) => format!("signal {} {signal}", self.name(&id)),
             Effect::Destroy(id) => format!("destroy {}", self.name(&id)),
             Effect::Forget(id) => format!("forget {}", self.name(&id)),
@@ -245,6 +266,17 @@ impl Rig {
                 })
                 .collect(),
             ..Default::default()
+        }));
+    }
+
+    /// The master's answer to a session that was opened by hand.
+    pub(crate) fn restart_session(&mut self, welcome: Welcome) {
+        self.session += 1;
+        self.sequence = 0;
+        self.master(master_message::Body::Welcome(Welcome {
+            agent_id: Some(AGENT.into()),
+            ping_timeout_seconds: 75.0,
+            ..welcome
         }));
     }
 
@@ -366,6 +398,24 @@ impl Rig {
         self.now.wall += 1.0;
         self.core = Core::new(self.config.clone(), agent, "boot".to_owned(), self.now)
             .restore(image, rebooted);
+        let resources = ResourceImage::read(&self.resource_journal)
+            .unwrap()
+            .unwrap_or_default();
+        let total = self
+            .config
+            .resources
+            .apply_checkpointed(&resources.checkpointed)
+            .unwrap();
+        let core = std::mem::replace(
+            &mut self.core,
+            Core::new(
+                self.config.clone(),
+                self.config.agent_info(),
+                String::new(),
+                self.now,
+            ),
+        );
+        self.core = core.restore_resources(total, resources);
         self.updates.clear();
         self.look();
         self.event(Event::Recovered { took: 0.0 });
@@ -376,6 +426,53 @@ impl Rig {
             .state()
             .task(&FRAMEWORK.into(), &task.into())
             .map(|(_, task)| task.state)
+    }
+}
+
+fn apply(journal: &mut BTreeMap<String, Vec<u8>>, changes: Vec<Change>) {
+    for change in changes {
+        match change {
+            Change::Put(key, value) => {
+                journal.insert(key, value);
+            }
+            Change::Delete(key) => {
+                journal.remove(&key);
+            }
+            Change::DeletePrefix(prefix) => journal.retain(|key, _| !key.starts_with(&prefix)),
+        }
+    }
+}
+
+/// A persistent volume of role `dev`, seen at `data`.
+pub(crate) fn volume(id: &str, mib: f64) -> v1::Resource {
+    v1::Resource {
+        disk: Some(v1::resource::DiskInfo {
+            persistence: Some(v1::resource::disk_info::Persistence {
+                id: id.to_owned(),
+                principal: None,
+            }),
+            volume: Some(v1::Volume {
+                mode: v1::volume::Mode::Rw.into(),
+                container_path: "data".to_owned(),
+                ..Default::default()
+            }),
+            source: None,
+        }),
+        ..reserved("disk", mib)
+    }
+}
+
+/// Something reserved for role `dev` by an operation.
+pub(crate) fn reserved(name: &str, amount: f64) -> v1::Resource {
+    v1::Resource {
+        name: name.to_owned(),
+        scalar: Some(v1::value::Scalar { value: amount }),
+        reservations: vec![v1::resource::ReservationInfo {
+            r#type: Some(v1::resource::reservation_info::Type::Dynamic.into()),
+            role: Some("dev".to_owned()),
+            ..Default::default()
+        }],
+        ..Default::default()
     }
 }
 

@@ -6,12 +6,15 @@ use std::{
 };
 
 use mesos_types::{ContainerId, FrameworkId, TaskId};
+use uuid::Uuid;
 
 /// What is to be done at a point in time. One timer per key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Timer {
     /// Send the first update of a task again.
     Retry(FrameworkId, TaskId),
+    /// Tell the end of an operation again.
+    Operation(Uuid),
     /// The grace of a kill or a shutdown is over.
     Grace(ContainerId),
     /// A task has reached its `max_completion_time`.

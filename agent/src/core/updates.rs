@@ -113,8 +113,9 @@ impl Core {
         &mut self,
         framework: &FrameworkId,
         executor: Option<&ExecutorId>,
-        status: TaskStatus,
+        mut status: TaskStatus,
     ) {
+        self.mark_drained(framework, &mut status);
         let task = TaskId::from(&status.task_id);
         let state = status.state();
         self.state.counters.valid_status_updates += 1;

@@ -1,13 +1,19 @@
 //! What a task must be before anything is made for it. The master has checked it too; the agent does
 //! not rely on that, and knows more about containers.
 
-use mesos_types::{FrameworkId, Ranges, Resources, is_terminal, validate_id};
+use mesos_types::{
+    ExecutorId, FrameworkId, PersistentVolume, Ranges, Resource, Resources, is_terminal,
+    validate_id,
+};
 use mesos_wire::v1::{
     self, TaskInfo, TaskState, command_info, container_info, environment, task_status::Reason,
 };
 
 use super::updates::NewStatus;
-use crate::{config::AgentConfig, state::ExecutorKind};
+use crate::{
+    config::AgentConfig,
+    state::{AgentState, ExecutorKind},
+};
 
 /// A task that cannot be: how it ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +64,8 @@ pub(super) fn check(
     }
     let resources =
         Resources::from_wire(&task.resources).map_err(|e| Invalid::task(e.to_string()))?;
-    Resources::from_wire(&info.resources).map_err(|e| Invalid::task(e.to_string()))?;
-    if resources.iter().any(|r| r.needs_checkpointing()) {
-        return Err(Invalid {
-            reason: Reason::ResourcesUnknown,
-            message: "The checkpointed resources being used by the task or task group are unknown to the agent; dynamic reservations and persistent volumes are not built yet".to_owned(),
-            dropped: true,
-        });
-    }
+    let own = Resources::from_wire(&info.resources).map_err(|e| Invalid::task(e.to_string()))?;
+    check_volumes(config, &(&resources + &own))?;
     let container = container_of(info);
     if kind == ExecutorKind::Custom && info.command.is_none() {
         return Err(Invalid::task(
@@ -82,6 +82,75 @@ pub(super) fn check(
     check_limits(config, task, kind)?;
     if let Some(container) = container {
         check_container(container, &held_ports(&resources, info))?;
+    }
+    Ok(())
+}
+
+/// Persistent volumes: each of a kind there can be here, and at a place of its own.
+fn check_volumes(config: &AgentConfig, resources: &Resources) -> Result<(), Invalid> {
+    let volumes = PersistentVolume::all(resources, &config.work_dir)
+        .map_err(|error| Invalid::task(error.to_string()))?;
+    let mut places = std::collections::BTreeSet::new();
+    for volume in &volumes {
+        if volume.container_path.is_empty() {
+            return Err(Invalid::task(format!(
+                "The persistent volume `{}` has no container_path",
+                volume.id
+            )));
+        }
+        if !places.insert(std::path::Path::new(&volume.container_path)) {
+            return Err(Invalid::task(format!(
+                "Two persistent volumes want the container_path `{}`",
+                volume.container_path
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that the agent has the reservations and volumes that a task comes with.
+///
+/// # Errors
+/// It has not, or a volume cannot be shown to an executor that runs already.
+pub(super) fn check_held(
+    state: &AgentState,
+    framework: &FrameworkId,
+    task: &TaskInfo,
+    info: &v1::ExecutorInfo,
+) -> Result<(), Invalid> {
+    let dropped = |reason, message: String| Invalid {
+        reason,
+        message,
+        dropped: true,
+    };
+    // They were checked.
+    let of_task = Resources::from_wire(&task.resources).unwrap_or_default();
+    let own = Resources::from_wire(&info.resources).unwrap_or_default();
+    let held = (&of_task + &own).checkpointed();
+    let is_unknown = |resource: &&Resource| {
+        let one = Resources::from((*resource).clone());
+        !state.resources.contains(&one)
+    };
+    if let Some(unknown) = held.distinct().find(is_unknown) {
+        return Err(dropped(
+            Reason::ResourcesUnknown,
+            format!(
+                "The checkpointed resources being used by the task or task group are unknown to the agent: {}",
+                Resources::from(unknown.clone())
+            ),
+        ));
+    }
+    let executor = ExecutorId::from(&info.executor_id);
+    let runs = state.executor(framework, &executor).is_some();
+    let is_docker = container_of(info).is_some_and(|c| c.r#type() == container_info::Type::Docker);
+    let new = of_task.persistent_volumes();
+    if runs && is_docker && !new.is_empty() {
+        return Err(dropped(
+            Reason::TaskInvalid,
+            format!(
+                "The executor runs in a docker container, which gets persistent volumes only when it is launched ({new})"
+            ),
+        ));
     }
     Ok(())
 }

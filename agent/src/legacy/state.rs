@@ -59,6 +59,10 @@ impl StateJson<'_> {
         if let Some(domain) = &agent.domain {
             map.serialize_entry("domain", &Wire(domain))?;
         }
+        if let Some(drain) = &self.state.drain {
+            map.serialize_entry("drain_config", &Wire(&drain.config))?;
+            map.serialize_entry("estimated_drain_start_time_seconds", &drain.since)?;
+        }
         Ok(())
     }
 

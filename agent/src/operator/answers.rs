@@ -1,8 +1,12 @@
 //! The state as v1 messages, as far as the viewer may see it.
 
-use mesos_wire::v1::agent::response::{
-    GetContainers, GetExecutors, GetFrameworks, GetState, GetTasks, get_containers, get_executors,
-    get_frameworks,
+use mesos_types::ResourceOperation;
+use mesos_wire::v1::{
+    self,
+    agent::response::{
+        GetContainers, GetExecutors, GetFrameworks, GetOperations, GetState, GetTasks,
+        get_containers, get_executors, get_frameworks,
+    },
 };
 
 use super::{Viewer, containers::Container};
@@ -87,6 +91,28 @@ pub(super) fn get_tasks(state: &AgentState, viewer: &Viewer) -> GetTasks {
         }
     }
     answer
+}
+
+/// GET_OPERATIONS. As in Mesos, who may see the roles of what an operation is about may see it.
+pub(super) fn get_operations(state: &AgentState, viewer: &Viewer) -> GetOperations {
+    let agent = state.id.as_ref().map(Into::into);
+    let is_seen = |operation: &v1::Operation| {
+        let read = ResourceOperation::from_wire(&operation.info);
+        let all = read
+            .map(|operation| operation.resources())
+            .unwrap_or_default();
+        all.reservation_roles()
+            .into_iter()
+            .all(|role| viewer.role(role))
+    };
+    GetOperations {
+        operations: state
+            .operations
+            .values()
+            .filter_map(|operation| operation.to_wire(agent.as_ref()))
+            .filter(is_seen)
+            .collect(),
+    }
 }
 
 /// GET_STATE.

@@ -265,15 +265,22 @@ async fn dispatch(
         Type::GetAgent => answer(Answer {
             get_agent: Some(response::GetAgent {
                 agent_info: Some((*state.agent).clone()),
-                ..Default::default()
+                drain_config: state.drain.as_ref().map(|drain| drain.config),
+                // In whole seconds, as Mesos tells it.
+                estimated_drain_start_time: state.drain.as_ref().map(|drain| v1::TimeInfo {
+                    nanoseconds: (drain.since as i64).saturating_mul(1_000_000_000),
+                }),
             }),
             ..of(Kind::GetAgent)
         }),
-        // Nobody can start an operation or bring a resource provider yet.
-        Type::GetOperations => answer(Answer {
-            get_operations: Some(response::GetOperations::default()),
-            ..of(Kind::GetOperations)
-        }),
+        Type::GetOperations => {
+            large(|state, viewer| Answer {
+                get_operations: Some(answers::get_operations(state, viewer)),
+                ..of(Kind::GetOperations)
+            })
+            .await
+        }
+        // Nobody can bring a resource provider yet.
         Type::GetResourceProviders => answer(Answer {
             get_resource_providers: Some(response::GetResourceProviders::default()),
             ..of(Kind::GetResourceProviders)

@@ -12,7 +12,10 @@ use std::{
 
 use nix::unistd::{Gid, Uid, User};
 
-use crate::core::{SandboxFailure, SandboxPaths, SandboxRequest};
+use crate::{
+    core::{SandboxFailure, SandboxPaths, SandboxRequest},
+    volumes,
+};
 
 /// How long a port may stay taken by something that is just ending.
 const PORT_PATIENCE: Duration = Duration::from_secs(1);
@@ -85,9 +88,28 @@ fn directory(request: &SandboxRequest) -> Result<(), String> {
             nix::unistd::chown(sandbox, Some(uid), Some(gid))
                 .map_err(|error| refused(error.desc().to_owned()))?;
         }
+        give(&request.volumes, uid, gid).map_err(refused)?;
     }
     link(sandbox, &request.paths.latest())
         .map_err(|error| format!("Failed to link 'latest': {error}"))
+}
+
+/// Gives volumes to a user of the host; `None`: the agent's own, to whom nothing is given. Blocks.
+///
+/// # Errors
+/// There is no such user, or a directory cannot be given to it.
+pub(crate) fn give_volumes(user: Option<&str>, volumes: &[PathBuf]) -> Result<(), String> {
+    let Some(user) = user.filter(|_| !volumes.is_empty()) else {
+        return Ok(());
+    };
+    let (uid, gid) = lookup(user)?;
+    give(volumes, uid, gid)
+}
+
+fn give(volumes: &[PathBuf], uid: Uid, gid: Gid) -> Result<(), String> {
+    volumes
+        .iter()
+        .try_for_each(|volume| volumes::own(volume, uid.as_raw(), gid.as_raw()))
 }
 
 fn lookup(user: &str) -> Result<(Uid, Gid), String> {
@@ -128,6 +150,7 @@ mod tests {
                 sandbox: work_dir.join("slaves/a/frameworks/f/executors/e/runs/c"),
             },
             user: user.map(str::to_owned),
+            volumes: Vec::new(),
             ports: Vec::new(),
         }
     }

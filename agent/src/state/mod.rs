@@ -6,6 +6,7 @@
 mod counters;
 mod executor;
 mod framework;
+mod operation;
 mod task;
 
 use std::sync::Arc;
@@ -15,10 +16,12 @@ use imbl::{OrdMap, Vector};
 use mesos_types::{AgentId, ContainerId, ExecutorId, FrameworkId, Resources, TaskId};
 use mesos_wire::v1;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 pub use counters::Counters;
 pub use executor::{Executor, ExecutorKind, ExecutorPhase};
 pub use framework::{Framework, FrameworkPhase};
+pub use operation::Operation;
 pub use task::{Task, TaskPlace};
 
 /// Completed frameworks that are remembered. Source: `MAX_COMPLETED_FRAMEWORKS` of Mesos's agent.
@@ -39,6 +42,15 @@ pub enum Phase {
     Terminating,
 }
 
+/// The master wants this agent empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drain {
+    /// On which terms.
+    pub config: v1::DrainConfig,
+    /// Seconds since the epoch at which it began.
+    pub since: f64,
+}
+
 /// Everything that readers may show: `/state`, `/containers`, metrics, the v1 operator calls.
 #[derive(Debug, Clone)]
 pub struct AgentState {
@@ -48,8 +60,12 @@ pub struct AgentState {
     pub agent: Arc<v1::AgentInfo>,
     /// The id in `agent`.
     pub id: Option<AgentId>,
-    /// Everything it offers.
+    /// Everything it has: what the flags say, with reservations and volumes in it.
     pub resources: Resources,
+    /// Operations whose end is not acknowledged.
+    pub operations: OrdMap<Uuid, Arc<Operation>>,
+    /// Set while the agent is drained, and after that until the master goes on with it.
+    pub drain: Option<Arc<Drain>>,
     /// The master of the present or last session.
     pub master: Option<Arc<v1::MasterInfo>>,
     /// Frameworks with something on this agent.
@@ -74,6 +90,8 @@ impl AgentState {
             id: agent.id.as_ref().map(AgentId::from),
             agent: Arc::new(agent),
             resources,
+            operations: OrdMap::new(),
+            drain: None,
             master: None,
             frameworks: OrdMap::new(),
             completed_frameworks: Vector::new(),
