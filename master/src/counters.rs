@@ -12,7 +12,7 @@ use mesos_http::{Metrics, metrics::Timer};
 use mesos_types::FrameworkId;
 use mesos_wire::v1::{TaskState, TaskStatus, scheduler::call::Type};
 
-pub use crate::metrics::Tallies;
+pub use crate::metrics::{OperationCounts, Tallies};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: Count,)*
             /// For each framework.
             pub frameworks: Tallies,
+            /// Offer operations.
+            pub operations: OperationCounts,
             /// Ends of tasks by what they were told to be for.
             pub ends: Ends,
             /// How long a run of the allocator took.
@@ -103,6 +105,16 @@ counters! {
     valid_executor_to_framework_messages,
     /// Messages of executors that were dropped.
     invalid_executor_to_framework_messages,
+    /// Updates of operations from agents.
+    messages_operation_status_update,
+    /// Updates of operations that are known.
+    valid_operation_status_updates,
+    /// Other updates of operations.
+    invalid_operation_status_updates,
+    /// Acknowledgements of the newest status of an operation.
+    valid_operation_status_update_acknowledgements,
+    /// Other acknowledgements of operations.
+    invalid_operation_status_update_acknowledgements,
     /// Tasks that ended so.
     tasks_finished,
     /// Tasks that ended so.
@@ -250,6 +262,27 @@ impl Counters {
             &self.valid_status_update_acknowledgements
         } else {
             &self.invalid_status_update_acknowledgements
+        };
+        counter.add(1);
+    }
+
+    /// An agent said what became of an operation.
+    pub(crate) fn operation_update(&self, valid: bool) {
+        self.messages_operation_status_update.add(1);
+        let counter = if valid {
+            &self.valid_operation_status_updates
+        } else {
+            &self.invalid_operation_status_updates
+        };
+        counter.add(1);
+    }
+
+    /// A framework acknowledged the status of an operation.
+    pub(crate) fn operation_acknowledgement(&self, valid: bool) {
+        let counter = if valid {
+            &self.valid_operation_status_update_acknowledgements
+        } else {
+            &self.invalid_operation_status_update_acknowledgements
         };
         counter.add(1);
     }

@@ -2,54 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 mod common;
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::time::Duration;
 
-use common::{Agent, Client, TestMaster, task, wait_for};
+use common::{Agent, Client, TestMaster, recorded::like, task, wait_for};
 use mesos_control::v1::{Snapshot, agent_message, master_message::Body};
 use mesos_master::{MasterConfig, config::RegistryPlace};
 use mesos_wire::v1::TaskState;
 use serde_json::Value;
 
 const AWARE: &str = r#""capabilities":[{"type":"MULTI_ROLE"},{"type":"PARTITION_AWARE"},{"type":"TASK_KILLING_STATE"}],"roles":["*"],"failover_timeout":60"#;
-
-/// Fields of a recorded event of a kind that `fits`, to compare with ours.
-fn recorded(session: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join(format!("tests/data/sessions/{session}.events.jsonl"));
-    std::fs::read_to_string(path)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line.split_once(' ').unwrap().1).unwrap())
-        .find(fits)
-        .expect("such an event was recorded")
-}
-
-fn fields(value: &Value) -> BTreeSet<String> {
-    fn walk(value: &Value, path: &str, out: &mut BTreeSet<String>) {
-        match value {
-            Value::Object(map) => map
-                .iter()
-                .for_each(|(name, value)| walk(value, &format!("{path}.{name}"), out)),
-            Value::Array(items) => items
-                .iter()
-                .for_each(|item| walk(item, &format!("{path}[]"), out)),
-            _ => {}
-        }
-        out.insert(path.to_owned());
-    }
-    let mut out = BTreeSet::new();
-    walk(value, "", &mut out);
-    out
-}
-
-fn like(session: &str, ours: &Value, fits: impl Fn(&Value) -> bool) {
-    let theirs = recorded(session, fits);
-    assert_eq!(
-        fields(&theirs),
-        fields(ours),
-        "recorded {theirs}\nfound {ours}"
-    );
-}
 
 fn update(reason: &'static str, state: &'static str) -> impl Fn(&Value) -> bool {
     move |event| {

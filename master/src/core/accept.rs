@@ -3,15 +3,15 @@ use std::sync::Arc;
 
 use mesos_control::v1::{RunTask, master_message::Body};
 use mesos_http::{Action, Object};
-use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
+use mesos_types::{Format, FrameworkId, OfferId, Resources};
 use mesos_wire::v1::{
-    self, ExecutorInfo, OperationState, OperationStatus, TaskInfo, TaskState, TaskStatus,
+    self, ExecutorInfo, TaskInfo, TaskState, TaskStatus,
     offer::{Operation, operation::Type},
     scheduler::call,
     task_status::Reason,
 };
 
-use super::{Core, allocation::refusal, event::events, status::for_awareness};
+use super::{Core, allocation::refusal, event::events, operations::Pool, status::for_awareness};
 use crate::{
     metrics::Fate,
     state::{Executor, Framework, Offer, Task},
@@ -20,13 +20,6 @@ use crate::{
         task::{Ground, validate},
     },
 };
-
-/// What is left of the offers while the operations are applied in order.
-struct Pool {
-    agent_id: AgentId,
-    role: String,
-    left: Resources,
-}
 
 impl Core {
     pub(super) fn accept(
@@ -50,16 +43,23 @@ impl Core {
             agent_id: first.agent_id.clone(),
             role: first.role.clone(),
             left: offered.clone(),
+            later: Resources::default(),
         };
         for operation in accept.operations {
             self.apply_operation(id, principal, operation, &mut pool);
         }
         let refused = refusal(accept.filters.as_ref());
-        let untouched = pool.left == offered;
+        // What operations have made is new to everybody.
+        let made = &(&pool.left - &offered) + &pool.later;
+        let left = &pool.left - &made;
         // What is left of an offer that was used is not declined: without a filter it is free at once.
+        let untouched = made.is_empty() && left == offered;
         let refused = (untouched || !refused.is_zero()).then_some(refused);
-        if !pool.left.is_empty() {
-            self.free(id, &pool.agent_id, &pool.left, refused);
+        if !made.is_empty() {
+            self.free(id, &pool.agent_id, &made, None);
+        }
+        if !left.is_empty() {
+            self.free(id, &pool.agent_id, &left, refused);
         }
     }
 
@@ -163,7 +163,7 @@ impl Core {
     ) {
         match operation.r#type() {
             Type::Launch => {
-                self.counters.frameworks.launch(id, false);
+                self.counters.frameworks.operation(id, Type::Launch);
                 if operation.id.is_some() {
                     let message =
                         "The `id` field cannot be set on LAUNCH and LAUNCH_GROUP operations";
@@ -183,7 +183,7 @@ impl Core {
                 }
             }
             Type::LaunchGroup => {
-                self.counters.frameworks.launch(id, true);
+                self.counters.frameworks.operation(id, Type::LaunchGroup);
                 let message = "Task groups (LAUNCH_GROUP) are not built yet";
                 for task in tasks_of(&operation) {
                     self.refuse_task(
@@ -195,7 +195,7 @@ impl Core {
                     );
                 }
             }
-            kind @ (Type::Unknown
+            Type::Unknown
             | Type::Reserve
             | Type::Unreserve
             | Type::Create
@@ -203,9 +203,8 @@ impl Core {
             | Type::GrowVolume
             | Type::ShrinkVolume
             | Type::CreateDisk
-            | Type::DestroyDisk) => {
-                let message = format!("{} is not built yet", kind.as_str_name());
-                self.refuse_operation(id, Some(&pool.agent_id), &operation, &message);
+            | Type::DestroyDisk => {
+                self.perform(id, &operation, pool);
             }
         }
     }
@@ -265,7 +264,12 @@ impl Core {
                 );
             }
         };
-        pool.left -= &needs.task;
+        // A shared volume is still there for the next one; each user counts.
+        let shared = needs.task.filter(|resource| resource.meta.shared);
+        if !shared.is_empty() {
+            self.allocation.charge(id, &agent.id, &shared);
+        }
+        pool.left -= &needs.task.filter(|resource| !resource.meta.shared);
         pool.left -= &needs.executor;
         // One form inside, whatever the framework wrote.
         task.resources = needs.task.to_wire(Format::PostRefinement);
@@ -309,28 +313,6 @@ impl Core {
         );
         self.counters.ended(id, state, &status);
         self.send(id, events::update(status));
-    }
-
-    /// Answers an operation that is not carried out: only those with an id are answered.
-    fn refuse_operation(
-        &mut self,
-        id: &FrameworkId,
-        agent: Option<&AgentId>,
-        operation: &Operation,
-        message: &str,
-    ) {
-        tracing::warn!(framework_id = %id, operation = operation.r#type().as_str_name(), message, "refused an operation");
-        let Some(operation_id) = operation.id.clone() else {
-            return;
-        };
-        let status = OperationStatus {
-            operation_id: Some(operation_id),
-            state: OperationState::OperationError.into(),
-            message: Some(message.to_owned()),
-            agent_id: agent.map(Into::into),
-            ..OperationStatus::default()
-        };
-        self.send(id, events::operation_update(status));
     }
 }
 

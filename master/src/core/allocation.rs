@@ -189,6 +189,40 @@ impl Allocation {
         log(self.allocator.charge(framework, agent, resources));
     }
 
+    /// What an agent has, and what of it is held.
+    #[cfg(test)]
+    pub(super) fn books(&self, agent: &AgentId) -> (Resources, Resources) {
+        let held = self.allocator.held(agent);
+        let held = held
+            .iter()
+            .fold(Resources::new(), |sum, (_, held)| &sum + held);
+        (
+            self.allocator.total(agent).cloned().unwrap_or_default(),
+            held,
+        )
+    }
+
+    /// An operation has made `to` out of `from`, which the framework holds.
+    pub(super) fn update_allocation(
+        &mut self,
+        framework: &FrameworkId,
+        agent: &AgentId,
+        from: &Resources,
+        to: &Resources,
+    ) {
+        log(self.allocator.update_allocation(framework, agent, from, to));
+    }
+
+    /// An operation has made `to` out of `from`, which nobody holds.
+    pub(super) fn update_available(&mut self, agent: &AgentId, from: &Resources, to: &Resources) {
+        log(self.allocator.update_available(agent, from, to));
+    }
+
+    /// The agent has something else than was thought.
+    pub(super) fn update_agent(&mut self, agent: &AgentId, total: &Resources) {
+        log(self.allocator.update_agent(agent, total));
+    }
+
     pub(super) fn deactivate_agent(&mut self, id: &AgentId) {
         log(self.allocator.deactivate_agent(id));
     }

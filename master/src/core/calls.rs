@@ -95,8 +95,10 @@ impl Core {
             Type::Shutdown => self.shutdown_executor(id, call.shutdown.unwrap_or_default()),
             Type::Acknowledge => self.acknowledge(id, call.acknowledge.unwrap_or_default()),
             Type::AcknowledgeOperationStatus => {
-                // Operations are refused by the master itself, and such updates carry no uuid.
-                tracing::debug!(framework_id = %id, "dropped the acknowledgement of an unknown operation");
+                self.acknowledge_operation(
+                    id,
+                    &call.acknowledge_operation_status.unwrap_or_default(),
+                );
             }
             Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default().tasks),
             Type::ReconcileOperations => {

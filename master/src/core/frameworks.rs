@@ -100,6 +100,7 @@ impl Core {
             };
             self.tell(&agent, Body::ShutdownFramework(shutdown));
         }
+        self.orphan_operations(id);
         self.allocation.remove_framework(id);
         self.timers.cancel(&Timer::FailoverTimeout(id.clone()));
         self.constraints.remove(id);

@@ -48,6 +48,7 @@ use crate::{
 };
 use agents::Liveness;
 use allocation::Allocation;
+use operations::Books;
 use operator::{Drains, Settling};
 use removals::Removals;
 use timers::{Timer, Timers};
@@ -77,6 +78,7 @@ pub struct Core {
     /// Agents by the address of their HTTP API.
     addresses: HashMap<(String, i32), AgentId>,
     transitions: Transitions,
+    operations: Books,
     drains: Drains,
     settling: Settling,
     removals: Removals,
@@ -149,6 +151,7 @@ impl Core {
             schedule: registry.schedule,
             machines: registry.machines,
         });
+        counters.operations.begin();
         let expected_agents = state.recovered_agents.len();
         let mut timers = Timers::default();
         let start = now.monotonic;
@@ -166,6 +169,7 @@ impl Core {
         Self {
             allocation: Allocation::new(&config, &state.settings, expected_agents, start),
             transitions: Transitions::default(),
+            operations: Books::default(),
             drains: Drains::default(),
             settling: Settling::default(),
             removals: Removals::new(start),

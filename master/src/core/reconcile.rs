@@ -1,8 +1,6 @@
-//! RECONCILE and RECONCILE_OPERATIONS: a framework asks for what the master knows.
+//! RECONCILE: a framework asks for what the master knows of its tasks.
 use mesos_types::{AgentId, FrameworkId};
-use mesos_wire::v1::{
-    OperationState, OperationStatus, TaskState, TaskStatus, scheduler::call, task_status::Reason,
-};
+use mesos_wire::v1::{TaskState, TaskStatus, scheduler::call, task_status::Reason};
 
 use super::{
     Core,
@@ -81,41 +79,5 @@ impl Core {
             return Some(answer(TaskState::TaskGoneByOperator, "Task is gone"));
         }
         Some(answer(TaskState::TaskUnknown, "Task is unknown"))
-    }
-
-    /// No operation outlives the call that asked for it, so none is known.
-    pub(super) fn reconcile_operations(
-        &mut self,
-        id: &FrameworkId,
-        asked: &[call::reconcile_operations::Operation],
-    ) {
-        for operation in asked {
-            let agent = operation.agent_id.as_ref().map(AgentId::from);
-            let state = match &agent {
-                None if !self.state.recovered_agents.is_empty() => {
-                    OperationState::OperationRecovering
-                }
-                None => OperationState::OperationUnknown,
-                Some(agent) if self.state.recovered_agents.contains_key(agent) => {
-                    OperationState::OperationRecovering
-                }
-                Some(agent) if self.state.unreachable_agents.contains_key(agent) => {
-                    OperationState::OperationUnreachable
-                }
-                Some(agent) if self.state.gone_agents.contains_key(agent) => {
-                    OperationState::OperationGoneByOperator
-                }
-                Some(_) => OperationState::OperationUnknown,
-            };
-            let status = OperationStatus {
-                operation_id: Some(operation.operation_id.clone()),
-                state: state.into(),
-                message: Some("Reconciliation: Operation is unknown".to_owned()),
-                agent_id: operation.agent_id.clone(),
-                resource_provider_id: operation.resource_provider_id.clone(),
-                ..OperationStatus::default()
-            };
-            self.send(id, events::operation_update(status));
-        }
     }
 }

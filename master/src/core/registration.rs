@@ -225,6 +225,7 @@ impl Core {
         self.state.unreachable_agents.remove(&id);
         let after = self.take_frameworks(&snapshot);
         self.take_executors(&id, &snapshot, known);
+        let known_operations = self.take_operations(&id, &snapshot);
         let back = self.take_tasks(&id, snapshot, was, known);
         let known_tasks = self.missing_tasks(&id, &hello);
         tracing::info!(agent_id = %id, ?was, unknown_to_it = known_tasks.len(), "an agent registered");
@@ -237,7 +238,7 @@ impl Core {
                 * f64::from(self.config.max_agent_ping_timeouts),
             known_tasks,
             reregistered: was != Was::New,
-            known_operations: Vec::new(),
+            known_operations,
         };
         self.tell(&id, Body::Welcome(welcome));
         for body in after {
@@ -320,6 +321,7 @@ impl Core {
             tasks: OrdSet::new(),
             executors: OrdMap::new(),
             offers: OrdSet::new(),
+            operations: OrdMap::new(),
             deactivation: self.deactivation(id),
             planned: None,
         };
@@ -331,6 +333,7 @@ impl Core {
                 used: old.used.clone(),
                 tasks: old.tasks.clone(),
                 executors: old.executors.clone(),
+                operations: old.operations.clone(),
                 planned: old.planned.clone(),
                 ..fresh
             },

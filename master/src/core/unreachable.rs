@@ -68,6 +68,7 @@ impl Core {
         for key in self.unreachable_on(id) {
             self.lose_unreachable_task(&key);
         }
+        self.forget_unreachable_operations(id);
         self.remove_agent(id, &Loss::Gone);
     }
 
@@ -89,6 +90,7 @@ impl Core {
         for executor in agent.executors.values() {
             self.remove_executor(executor);
         }
+        self.lose_operations(id, matches!(loss, Loss::Unreachable(_)));
         self.withdraw_offers_on(id);
         self.withdraw_inverse_offers_on(id);
         self.forget_drain(id);
@@ -247,6 +249,7 @@ impl Core {
         let forgotten = self.oldest(unreachable);
         if !forgotten.is_empty() {
             for id in &forgotten {
+                self.forget_unreachable_operations(id);
                 self.state.unreachable_agents.remove(id);
             }
             self.write_registry(RegistryChange::Forget(forgotten));

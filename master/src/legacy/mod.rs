@@ -262,5 +262,5 @@ async fn teardown(read: Arc<ReadSide>, request: Request) -> Response {
 }
 
 async fn operation(read: Arc<ReadSide>, request: Request) -> Response {
-    write::operation(&read.master.snapshot(), &request)
+    write::operation(&read, &request).await
 }

@@ -44,7 +44,8 @@ impl Serialize for ResourcesJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut standard = [Scalar::ZERO; STANDARD.len()];
         let mut others: Vec<(&Resource, Sum<'_>)> = Vec::new();
-        for resource in self.0.iter() {
+        // A shared volume is there once, however many use it.
+        for resource in self.0.distinct() {
             let standing = STANDARD.iter().position(|name| **name == *resource.name);
             match (standing, &resource.value) {
                 (Some(index), Value::Scalar(amount)) if !resource.meta.revocable => {
@@ -136,7 +137,10 @@ pub(crate) struct FullJson<'a>(pub(crate) &'a Resources);
 
 impl Serialize for FullJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let wire: Vec<v1::Resource> = self.0.to_wire(mesos_types::Format::Endpoint);
+        let each = self.0.distinct();
+        let wire: Vec<v1::Resource> = each
+            .map(|resource| resource.to_wire(mesos_types::Format::Endpoint))
+            .collect();
         list(wire.iter().map(Wire)).serialize(serializer)
     }
 }
@@ -148,7 +152,7 @@ pub(crate) struct Amounts(std::collections::BTreeMap<String, i128>);
 impl Amounts {
     /// Adds everything in `resources`, whoever it belongs to.
     pub(crate) fn add(&mut self, resources: &Resources) {
-        for resource in resources.iter() {
+        for resource in resources.distinct() {
             let thousandths = match &resource.value {
                 Value::Scalar(amount) => i128::from(amount.thousandths()),
                 Value::Ranges(ranges) => i128::from(ranges.count()) * 1000,

@@ -77,6 +77,7 @@ pub(crate) fn agent(id: &str) -> Agent {
         tasks: OrdSet::new(),
         executors: OrdMap::new(),
         offers: OrdSet::new(),
+        operations: OrdMap::new(),
         deactivation: None,
         planned: None,
     }

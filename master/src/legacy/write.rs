@@ -1,7 +1,13 @@
 //! The older endpoints that change something.
 use mesos_http::{Action, Object, Request, Response, StatusCode};
 use mesos_types::FrameworkId;
-use mesos_wire::v1::master::Call;
+use mesos_wire::v1::{
+    self,
+    master::{
+        Call,
+        call::{CreateVolumes, DestroyVolumes, ReserveResources, Type, UnreserveResources},
+    },
+};
 
 use crate::{core::Reply, handle::Stopped, reading::ReadSide, state::Snapshot};
 
@@ -77,22 +83,75 @@ pub(crate) fn not_built(what: &str) -> Response {
     )
 }
 
-/// `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes`: a form that names an agent.
-pub(crate) fn operation(snapshot: &Snapshot, request: &Request) -> Response {
-    let list = if request.matched.ends_with("volumes") {
-        "volumes"
-    } else {
-        "resources"
-    };
-    let agent = match field(request, "slaveId") {
-        Ok(agent) => agent,
-        Err(response) => return response,
-    };
-    if !snapshot.agents.contains_key(agent.as_str()) {
-        return Response::bad_request("No agent found with specified ID");
-    }
-    match field(request, list) {
-        Ok(_) => not_built(&format!("{} {}", request.method, request.matched)),
+/// `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes`: a form that names an agent, as a call.
+pub(crate) async fn operation(read: &ReadSide, request: &Request) -> Response {
+    match operation_call(&read.master.snapshot(), request) {
+        Ok(call) => operate(read, request, call).await,
         Err(response) => response,
     }
+}
+
+fn operation_call(snapshot: &Snapshot, request: &Request) -> Result<Call, Response> {
+    let agent_id: v1::AgentId = field(request, "slaveId")?.as_str().into();
+    if !snapshot.agents.contains_key(agent_id.as_str()) {
+        return Err(Response::bad_request("No agent found with specified ID"));
+    }
+    let of = |kind: Type| Call {
+        r#type: Some(kind.into()),
+        ..Call::default()
+    };
+    let path = request.matched;
+    Ok(if path.ends_with("/unreserve") {
+        let resources = resources(request, "resources")?;
+        let unreserve = UnreserveResources {
+            agent_id,
+            resources,
+        };
+        Call {
+            unreserve_resources: Some(unreserve),
+            ..of(Type::UnreserveResources)
+        }
+    } else if path.ends_with("/reserve") {
+        let source = match field(request, "source") {
+            Ok(_) => resources(request, "source")?,
+            Err(_) => Vec::new(),
+        };
+        let resources = resources(request, "resources")?;
+        let reserve = ReserveResources {
+            agent_id,
+            source,
+            resources,
+        };
+        Call {
+            reserve_resources: Some(reserve),
+            ..of(Type::ReserveResources)
+        }
+    } else if path.ends_with("/create-volumes") {
+        let volumes = resources(request, "volumes")?;
+        Call {
+            create_volumes: Some(CreateVolumes { agent_id, volumes }),
+            ..of(Type::CreateVolumes)
+        }
+    } else {
+        let volumes = resources(request, "volumes")?;
+        Call {
+            destroy_volumes: Some(DestroyVolumes { agent_id, volumes }),
+            ..of(Type::DestroyVolumes)
+        }
+    })
+}
+
+/// A list of resources in a form, in JSON.
+fn resources(request: &Request, name: &str) -> Result<Vec<v1::Resource>, Response> {
+    let text = field(request, name)?;
+    let refuse = |problem: String| {
+        Response::bad_request(format!(
+            "Error in parsing '{name}' query parameter in the request body: {problem}"
+        ))
+    };
+    let list: Vec<serde_json::Value> =
+        serde_json::from_str(&text).map_err(|error| refuse(error.to_string()))?;
+    list.into_iter()
+        .map(|one| mesos_wire::json::from_value(one).map_err(|error| refuse(error.to_string())))
+        .collect()
 }

@@ -143,6 +143,31 @@ const COUNTERS: [(&str, &str, &str); COUNTED] = [
         "Messages of executors that were dropped.",
     ),
     (
+        "messages_operation_status_update",
+        "messages_operation_status_update",
+        "Updates of offer operations from agents.",
+    ),
+    (
+        "valid_operation_status_updates",
+        "valid_operation_status_updates",
+        "Updates of offer operations that are known.",
+    ),
+    (
+        "invalid_operation_status_updates",
+        "invalid_operation_status_updates",
+        "Other updates of offer operations.",
+    ),
+    (
+        "valid_operation_status_update_acknowledgements",
+        "valid_operation_status_update_acknowledgements",
+        "Acknowledgements of the newest status of an offer operation.",
+    ),
+    (
+        "invalid_operation_status_update_acknowledgements",
+        "invalid_operation_status_update_acknowledgements",
+        "Other acknowledgements of offer operations.",
+    ),
+    (
         "tasks_finished",
         "tasks_finished",
         "Tasks that ended in TASK_FINISHED.",
@@ -222,7 +247,7 @@ const COUNTERS: [(&str, &str, &str); COUNTED] = [
 ];
 
 /// How many counters there are.
-const COUNTED: usize = 45;
+const COUNTED: usize = 50;
 
 /// Declares them, and what is counted for each framework and each reason of an end.
 pub(super) fn declare(metrics: &Metrics, master: &Handle) {
@@ -248,6 +273,10 @@ pub(super) fn declare(metrics: &Metrics, master: &Handle) {
         .get("publish_per_framework_metrics")
         .is_none_or(|flag| flag != "false");
     metrics.provider(move |out| {
+        counted
+            .counters()
+            .operations
+            .write(&counted.snapshot(), out);
         for (name, n) in counted.counters().ends.all() {
             out.insert(format!("master/{name}"), whole(n));
         }

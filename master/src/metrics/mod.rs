@@ -2,6 +2,7 @@
 //! and only when something moves it.
 
 mod counters;
+mod operations;
 mod summary;
 mod tally;
 
@@ -12,6 +13,7 @@ use std::{
 
 use mesos_http::{Metrics, system::SystemStats};
 
+pub use operations::OperationCounts;
 pub(crate) use tally::Fate;
 pub use tally::Tallies;
 

@@ -8,6 +8,7 @@ use std::{
 use mesos_types::FrameworkId;
 use mesos_wire::v1::{
     TaskState,
+    offer::operation::Type as Operation,
     scheduler::{call::Type as Call, event::Type as Event},
 };
 
@@ -18,7 +19,7 @@ use crate::state::{Framework, Snapshot};
 pub struct Tallies(Mutex<HashMap<FrameworkId, BTreeMap<&'static str, u64>>>);
 
 /// What can be counted, each the end of a metric's name.
-const COUNTED: [&str; 43] = [
+const COUNTED: [&str; 51] = [
     "calls",
     "calls/subscribe",
     "calls/teardown",
@@ -54,6 +55,14 @@ const COUNTED: [&str; 43] = [
     "operations",
     "operations/launch",
     "operations/launch_group",
+    "operations/reserve",
+    "operations/unreserve",
+    "operations/create",
+    "operations/destroy",
+    "operations/grow_volume",
+    "operations/shrink_volume",
+    "operations/create_disk",
+    "operations/destroy_disk",
     "tasks/terminal/task_finished",
     "tasks/terminal/task_failed",
     "tasks/terminal/task_killed",
@@ -137,12 +146,20 @@ impl Tallies {
         self.add(id, &[name], n as u64);
     }
 
-    /// A LAUNCH, or a LAUNCH_GROUP when `group` is set.
-    pub(crate) fn launch(&self, id: &FrameworkId, group: bool) {
-        let name = if group {
-            "operations/launch_group"
-        } else {
-            "operations/launch"
+    /// An operation of an ACCEPT, refused ones included.
+    pub(crate) fn operation(&self, id: &FrameworkId, kind: Operation) {
+        let name = match kind {
+            Operation::Unknown => return,
+            Operation::Launch => "operations/launch",
+            Operation::LaunchGroup => "operations/launch_group",
+            Operation::Reserve => "operations/reserve",
+            Operation::Unreserve => "operations/unreserve",
+            Operation::Create => "operations/create",
+            Operation::Destroy => "operations/destroy",
+            Operation::GrowVolume => "operations/grow_volume",
+            Operation::ShrinkVolume => "operations/shrink_volume",
+            Operation::CreateDisk => "operations/create_disk",
+            Operation::DestroyDisk => "operations/destroy_disk",
         };
         self.add(id, &["operations", name], 1);
     }

@@ -1,12 +1,12 @@
 //! The state as v1 messages, as far as the viewer may see it.
-use mesos_types::{Format, Resources};
+use mesos_types::{Format, ResourceOperation, Resources};
 use mesos_wire::{
     Encoding,
     v1::{
         self, FrameworkInfo, Resource, TimeInfo,
         master::response::{
-            GetAgents, GetExecutors, GetFrameworks, GetMaster, GetRoles, GetState, GetTasks,
-            get_agents, get_executors, get_frameworks,
+            GetAgents, GetExecutors, GetFrameworks, GetMaster, GetOperations, GetRoles, GetState,
+            GetTasks, get_agents, get_executors, get_frameworks,
         },
         master_info::capability::Type as Capability,
     },
@@ -17,7 +17,7 @@ use crate::{
     legacy::framework::ended,
     reading::Viewer,
     roles,
-    state::{Agent, Framework, Snapshot, WallTime},
+    state::{Agent, Framework, Operation, Snapshot, WallTime},
 };
 
 /// Scalars that GET_ROLES shows.
@@ -36,7 +36,8 @@ fn time(seconds: WallTime) -> TimeInfo {
 /// Resources with `role` and `reservation` beside the newer form, as endpoints show them; without those
 /// reserved for roles that the viewer may not see.
 fn visible(resources: &Resources, viewer: &Viewer) -> Vec<Resource> {
-    let seen = resources.iter().filter(|resource| {
+    // A shared volume is there once, however many use it.
+    let seen = resources.distinct().filter(|resource| {
         resource
             .reservation_role()
             .is_none_or(|role| viewer.role(role))
@@ -193,6 +194,29 @@ pub(crate) fn agents(snapshot: &Snapshot, viewer: &Viewer) -> GetAgents {
             .collect(),
         recovered_agents: recovered
             .map(|agent| v1::AgentInfo::clone(&agent.info))
+            .collect(),
+    }
+}
+
+/// GET_OPERATIONS: those on registered agents, as far as the roles in them may be seen.
+pub(crate) fn operations(snapshot: &Snapshot, viewer: &Viewer) -> GetOperations {
+    let seen = |operation: &&std::sync::Arc<Operation>| {
+        ResourceOperation::from_wire(&operation.info).is_ok_and(|read| {
+            let resources = read.resources();
+            resources
+                .reservation_roles()
+                .into_iter()
+                .all(|role| viewer.role(role))
+        })
+    };
+    let operations = snapshot
+        .agents
+        .values()
+        .flat_map(|agent| agent.operations.values());
+    GetOperations {
+        operations: operations
+            .filter(seen)
+            .map(|operation| operation.to_wire())
             .collect(),
     }
 }

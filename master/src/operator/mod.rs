@@ -204,11 +204,19 @@ async fn dispatch(
             )
             .await
         }
-        // Nobody can start an operation but a launch yet.
-        Type::GetOperations => answer(Answer {
-            get_operations: Some(response::GetOperations::default()),
-            ..of(Kind::GetOperations)
-        }),
+        Type::GetOperations => {
+            shared(
+                read,
+                request,
+                encoding,
+                "GET_OPERATIONS",
+                |snapshot, viewer| Answer {
+                    get_operations: Some(answers::operations(snapshot, viewer)),
+                    ..of(Kind::GetOperations)
+                },
+            )
+            .await
+        }
         Type::GetTasks => {
             shared(read, request, encoding, "GET_TASKS", |snapshot, viewer| {
                 Answer {

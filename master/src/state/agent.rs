@@ -7,8 +7,9 @@ use mesos_wire::v1::{
     AgentInfo, DrainInfo, DrainState,
     agent_info::{Capability, capability::Type},
 };
+use uuid::Uuid;
 
-use super::{Executor, Planned, TaskKey, WallTime};
+use super::{Executor, Operation, Planned, TaskKey, WallTime};
 
 /// An agent that is registered with this master.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Agent {
     pub executors: OrdMap<(FrameworkId, ExecutorId), Arc<Executor>>,
     /// Offers of it that are not answered.
     pub offers: OrdSet<OfferId>,
+    /// Operations on it whose end is not acknowledged.
+    pub operations: OrdMap<Uuid, Arc<Operation>>,
     /// Whether an operator has taken it out of service.
     pub deactivation: Option<Arc<Deactivation>>,
     /// What the maintenance schedule has for its machine.

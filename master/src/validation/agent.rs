@@ -3,9 +3,11 @@ use std::collections::BTreeSet;
 
 use mesos_control::v1::Hello;
 use mesos_types::Resources;
-use mesos_wire::v1::AgentInfo;
+use mesos_wire::v1::{AgentInfo, Resource};
 
-use super::{Invalid, Validity, require, resources::validate_resources};
+use super::{
+    Invalid, Validity, operation::ENTRIES_PER_AGENT, require, resources::validate_resources,
+};
 use crate::core::AgentHello;
 
 /// An agent that may be let in.
@@ -13,7 +15,7 @@ use crate::core::AgentHello;
 pub struct Candidate {
     /// Its info, without an id when it has none.
     pub info: AgentInfo,
-    /// Its resources.
+    /// Its resources, with its dynamic reservations and its volumes.
     pub total: Resources,
     /// The protocol version that both speak.
     pub protocol: u32,
@@ -49,17 +51,39 @@ pub fn validate(agent: &AgentHello) -> Result<Candidate, Invalid> {
     require(total.allocation_roles().is_empty(), || {
         "The agent's resources are allocated already".to_owned()
     })?;
-    if agent.snapshot.is_some() {
+    let mut total = total;
+    if let Some(snapshot) = &agent.snapshot {
         require(info.id.is_some(), || {
             "An agent without an id cannot hold tasks".to_owned()
         })?;
         validate_snapshot(agent)?;
+        total = with_checkpointed(&total, &snapshot.checkpointed_resources)?;
     }
     Ok(Candidate {
         info,
         total,
         protocol,
     })
+}
+
+/// What the agent has with its dynamic reservations and its volumes.
+fn with_checkpointed(total: &Resources, checkpointed: &[Resource]) -> Result<Resources, Invalid> {
+    let refuse = |problem: String| {
+        Invalid(format!(
+            "The agent's checkpointed resources do not fit the resources that its flags give it: {problem}"
+        ))
+    };
+    require(checkpointed.len() <= ENTRIES_PER_AGENT, || {
+        format!(
+            "The agent checkpointed {} resources, at most {ENTRIES_PER_AGENT} are taken",
+            checkpointed.len()
+        )
+    })?;
+    let checkpointed =
+        Resources::from_wire(checkpointed).map_err(|error| refuse(error.to_string()))?;
+    total
+        .apply_checkpointed(&checkpointed.unallocated())
+        .map_err(|error| refuse(error.to_string()))
 }
 
 fn negotiate(hello: &Hello) -> Result<u32, Invalid> {

@@ -6,6 +6,7 @@ pub mod container;
 pub mod framework;
 pub mod health;
 pub mod maintenance;
+pub mod operation;
 pub mod quota;
 pub mod resources;
 pub mod role;

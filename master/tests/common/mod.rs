@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub mod recorded;
+
 use std::{collections::VecDeque, time::Duration};
 
 use mesos_control::v1::{
@@ -297,13 +299,19 @@ impl Agent {
             session_epoch: 1,
             agent: Some(info),
             version: "1.11.0".to_owned(),
-            capabilities: ["MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT"]
-                .iter()
-                .filter_map(|name| v1::agent_info::capability::Type::from_str_name(name))
-                .map(|kind| v1::agent_info::Capability {
-                    r#type: Some(kind.into()),
-                })
-                .collect(),
+            capabilities: [
+                "MULTI_ROLE",
+                "HIERARCHICAL_ROLE",
+                "RESERVATION_REFINEMENT",
+                "RESIZE_VOLUME",
+                "AGENT_OPERATION_FEEDBACK",
+            ]
+            .iter()
+            .filter_map(|name| v1::agent_info::capability::Type::from_str_name(name))
+            .map(|kind| v1::agent_info::Capability {
+                r#type: Some(kind.into()),
+            })
+            .collect(),
             ..Hello::default()
         };
         let with_snapshot = hello.snapshot_follows;

@@ -4,6 +4,8 @@ mod agents;
 mod frameworks;
 mod maintenance;
 mod offers;
+pub(crate) mod operations;
+mod operators;
 mod random;
 mod removals;
 mod service;

@@ -1,12 +1,17 @@
 //! Random sessions: whatever comes in whatever order, nothing panics, the books stay right (`World` checks
 //! them after each event), and the allocator is never told anything that it refuses.
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use mesos_control::v1::{ExecutorExited, Unregister, agent_message};
-use mesos_types::FrameworkId;
-use mesos_wire::v1::TaskState;
+use mesos_control::v1::{
+    ApplyOperation, ExecutorExited, Unregister, agent_message, master_message::Body,
+};
+use mesos_types::{Format, FrameworkId, ResourceOperation, Resources};
+use mesos_wire::v1::{OperationState, TaskState, master};
 
-use super::world::{AWARE, Client, FakeAgent, World, task};
+use super::{
+    operations::{CAPABLE, DEV, answer, on, operate, reserved, shared, volume},
+    world::{AWARE, Client, FakeAgent, RESOURCES, World, json, task},
+};
 
 /// Marsaglia's xorshift: the same sessions in every run.
 struct Dice(u64);
@@ -41,12 +46,14 @@ struct Session {
     dice: Dice,
     clients: Vec<Client>,
     agents: Vec<FakeAgent>,
+    /// What each agent remembers of its resources.
+    checkpoints: BTreeMap<String, Resources>,
     tasks: usize,
 }
 
 impl Session {
     fn step(&mut self) {
-        match self.dice.roll(24) {
+        match self.dice.roll(32) {
             0 => self.subscribe(),
             1 if self.agents.len() < 4 => {
                 let port = i32::try_from(self.dice.roll(5)).expect("small") + 5000;
@@ -62,6 +69,9 @@ impl Session {
             18 | 19 => self.come_back(),
             20 => self.call(),
             21 => self.leave(),
+            22..=24 => self.operate(),
+            25 => self.operate_as_operator(),
+            26..=29 => self.carry_out(),
             _ => {
                 let millis = [1, 5, 700, 20_000, 80_000][self.dice.roll(5)];
                 self.world.advance(Duration::from_millis(millis));
@@ -84,11 +94,8 @@ impl Session {
             }
             return;
         }
-        let info = if self.dice.roll(2) == 0 {
-            AWARE
-        } else {
-            r#""role":"dev","failover_timeout":5"#
-        };
+        let infos = [AWARE, r#""role":"dev","failover_timeout":5"#, DEV];
+        let info = infos[self.dice.roll(3)];
         let client = self.world.subscribe(info);
         self.clients.push(client);
     }
@@ -186,9 +193,121 @@ impl Session {
                 }
             }
         }
+        let checkpoint = self.checkpoints.get(&agent.id).cloned().unwrap_or_default();
+        held.checkpointed_resources = checkpoint.to_wire(Format::PostRefinement);
         let back = self.world.hello(agent.clone(), Some(held));
+        for body in self.world.messages(&back) {
+            let Body::Welcome(welcome) = body else {
+                continue;
+            };
+            for known in welcome.known_operations {
+                let missed = ApplyOperation {
+                    framework_id: known.framework_id,
+                    operation_uuid: known.operation_uuid,
+                    operation: None,
+                };
+                answer(
+                    &mut self.world,
+                    &back,
+                    &missed,
+                    OperationState::OperationDropped,
+                    7,
+                );
+            }
+        }
         self.agents.retain(|known| known.id != agent.id);
         self.agents.push(back);
+    }
+
+    /// Some list for some operation; it may make sense.
+    fn operation(&mut self) -> (&'static str, String) {
+        let id = ["a", "b"][self.dice.roll(2)];
+        let made = volume(10.0, id);
+        let made = if id == "a" { made } else { shared(&made) };
+        match self.dice.roll(4) {
+            0 => ("RESERVE", reserved(10.0, "dev")),
+            1 => ("UNRESERVE", reserved(10.0, "dev")),
+            2 => ("CREATE", made),
+            _ => ("DESTROY", made),
+        }
+    }
+
+    fn operate(&mut self) {
+        let offers: Vec<_> = self.world.core.state().offers.values().cloned().collect();
+        let Some(offer) = self.dice.pick(&offers) else {
+            return self.world.settle();
+        };
+        let owner = self
+            .clients
+            .iter()
+            .find(|client| client.id == offer.framework_id.as_str());
+        let Some(client) = owner.cloned() else { return };
+        let mut operations = Vec::new();
+        for _ in 0..self.dice.roll(4) {
+            let (kind, list) = self.operation();
+            let id = ["", "x", "y"][self.dice.roll(3)];
+            operations.push(on(kind, id, &list));
+        }
+        operate(&mut self.world, &client, &offer.wire, &operations);
+    }
+
+    fn operate_as_operator(&mut self) {
+        let Some(agent) = self.dice.pick(&self.agents).cloned() else {
+            return;
+        };
+        let (kind, list) = self.operation();
+        let (kind, field) = match kind {
+            "RESERVE" => ("RESERVE_RESOURCES", "resources"),
+            "UNRESERVE" => ("UNRESERVE_RESOURCES", "resources"),
+            "CREATE" => ("CREATE_VOLUMES", "volumes"),
+            _ => ("DESTROY_VOLUMES", "volumes"),
+        };
+        let call: master::Call = json(&format!(
+            r#"{{"type":"{kind}","{}":{{"agent_id":{{"value":"{}"}},"{field}":[{list}]}}}}"#,
+            kind.to_lowercase(),
+            agent.id
+        ));
+        self.world.operate(None, call);
+    }
+
+    /// An agent does what it was told, or fails to, or never hears of it.
+    fn carry_out(&mut self) {
+        let Some(agent) = self.dice.pick(&self.agents).cloned() else {
+            return;
+        };
+        for body in self.world.messages(&agent) {
+            let Body::ApplyOperation(apply) = body else {
+                continue;
+            };
+            if self.dice.roll(6) == 0 {
+                continue;
+            }
+            let checkpoint = self.checkpoints.entry(agent.id.clone()).or_default();
+            let wire = apply.operation.as_ref().expect("an operation");
+            let operation = ResourceOperation::from_wire(wire).expect("the master has read it");
+            let flags: Vec<mesos_wire::v1::Resource> = resources();
+            let after = Resources::from_wire(&flags)
+                .expect("flags are right")
+                .apply_checkpointed(checkpoint)
+                .expect("what was done fits")
+                .apply_all(&operation.conversions());
+            let state = match after {
+                Ok(after) if self.dice.roll(6) > 0 => {
+                    *checkpoint = after.checkpointed();
+                    OperationState::OperationFinished
+                }
+                Ok(_) => OperationState::OperationFailed,
+                Err(_) => OperationState::OperationDropped,
+            };
+            let uuid = u8::try_from(self.dice.roll(4)).expect("small");
+            answer(&mut self.world, &agent, &apply, state, uuid);
+        }
+        let clients = self.clients.clone();
+        if let Some(client) = self.dice.pick(&clients) {
+            let id = ["x", "y"][self.dice.roll(2)];
+            let uuid = u8::try_from(self.dice.roll(4)).expect("small");
+            super::operations::acknowledge(&mut self.world, &agent, client, id, uuid);
+        }
     }
 
     fn call(&mut self) {
@@ -200,6 +319,7 @@ impl Session {
             r#""type":"REVIVE""#.to_owned(),
             r#""type":"SUPPRESS""#.to_owned(),
             r#""type":"RECONCILE","reconcile":{}"#.to_owned(),
+            r#""type":"RECONCILE_OPERATIONS","reconcile_operations":{}"#.to_owned(),
             format!(r#""type":"KILL","kill":{{"task_id":{{"value":"{task}"}}}}"#),
             r#""type":"TEARDOWN""#.to_owned(),
         ];
@@ -241,6 +361,13 @@ impl Session {
     }
 }
 
+/// What flags give every agent.
+fn resources() -> Vec<mesos_wire::v1::Resource> {
+    let info: mesos_wire::v1::AgentInfo =
+        json(&format!(r#"{{"hostname":"h","resources":{RESOURCES}}}"#));
+    info.resources
+}
+
 #[test]
 fn books_stay_right_whatever_happens() {
     for seed in 1..=60 {
@@ -250,8 +377,10 @@ fn books_stay_right_whatever_happens() {
             dice,
             clients: Vec::new(),
             agents: Vec::new(),
+            checkpoints: BTreeMap::new(),
             tasks: 0,
         };
+        session.world.capabilities = CAPABLE.to_vec();
         for _ in 0..250 {
             session.step();
         }

@@ -226,14 +226,14 @@ fn what_is_not_built_says_so() {
         task("a", &agent.id, 0.1),
         task("b", &agent.id, 0.1)
     );
-    let resource = r#"{"name":"cpus","type":"SCALAR","scalar":{"value":1},"role":"x"}"#;
+    let resource = r#"{"name":"disk","type":"SCALAR","scalar":{"value":1}}"#;
     world.call(
         &client,
         &format!(
             r#""type":"ACCEPT","accept":{{"offer_ids":[{{"value":"{}"}}],"operations":[{group},
-                {{"type":"RESERVE","id":{{"value":"op1"}},"reserve":{{"resources":[{resource}]}}}},
-                {{"type":"UNRESERVE","unreserve":{{"resources":[{resource}]}}}},
-                {{"type":"CREATE","id":{{"value":"op2"}},"create":{{"volumes":[{resource}]}}}}]}}"#,
+                {{"type":"CREATE_DISK","id":{{"value":"op1"}},"create_disk":{{"source":{resource},"target_type":"MOUNT"}}}},
+                {{"type":"DESTROY_DISK","destroy_disk":{{"source":{resource}}}}},
+                {{"type":"DESTROY_DISK","id":{{"value":"op2"}},"destroy_disk":{{"source":{resource}}}}}]}}"#,
             offer.id
         ),
     );
@@ -251,7 +251,7 @@ fn what_is_not_built_says_so() {
             event.contains("OPERATION_ERROR") && event.contains(id),
             "{event}"
         );
-        assert!(event.contains("not built yet"), "{event}");
+        assert!(event.contains("resource providers are not built"), "{event}");
     }
 }
 

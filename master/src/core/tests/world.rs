@@ -251,13 +251,19 @@ impl World {
                 assert!(!used.is_empty() && state.frameworks.contains_key(framework));
                 held += used;
             }
+            let own = held.unallocated().filter(|r| !r.meta.shared);
+            let shared = held.unallocated().filter(|r| r.meta.shared);
             assert!(
-                agent.total.contains(&held.unallocated()),
+                agent.total.contains(&own)
+                    && shared.distinct().all(|r| agent.total.contains(&r.clone().into())),
                 "agent {} has {} and {} is held",
                 agent.id,
                 agent.total,
                 held
             );
+            let (total, booked) = self.core.allocation.books(&agent.id);
+            assert_eq!(total, agent.total, "total of {}", agent.id);
+            assert_eq!(booked, held, "held on {}", agent.id);
             for key in &agent.tasks {
                 assert_eq!(
                     state.task(key).expect("an agent's task is known").agent_id,
@@ -328,6 +334,19 @@ impl World {
         self.replies
             .remove(&request)
             .expect("every call is answered at once")
+    }
+
+    /// An operator's call that is answered at once.
+    pub fn operate(&mut self, principal: Option<&str>, call: v1::master::Call) -> Reply {
+        let request = self.number();
+        self.event(Event::Operator {
+            request,
+            principal: principal.map(str::to_owned),
+            call: Box::new(call),
+        });
+        self.replies
+            .remove(&request)
+            .expect("the call is answered at once")
     }
 
     /// An operator's call: `"type":"DRAIN_AGENT","drain_agent":{...}`. Answered at once, as the registry is.

@@ -5,12 +5,20 @@ use std::{
 };
 
 use mesos_control::v1::{ExecutorExited, ExecutorMessage, Unregister, agent_message::Body};
-use mesos_wire::v1::{self, TaskState};
+use mesos_wire::v1::{self, OperationState, TaskState};
 
 use super::{Master, cluster};
 use crate::{
     MasterConfig,
-    core::tests::world::{AWARE, Client, FakeAgent, World, json, task},
+    core::{
+        Reply,
+        tests::{
+            operations::{
+                CAPABLE, DEV, acknowledge, answer, applies, on, operate, reserved, volume,
+            },
+            world::{AWARE, Client, FakeAgent, World, json, task},
+        },
+    },
     registry::Registry,
 };
 
@@ -166,6 +174,109 @@ fn executor_says(world: &mut World, agent: &FakeAgent, framework: &str) {
     world.say(agent, Body::ExecutorExited(exited));
 }
 
+/// The six operations in an order that makes sense, as calls of an operator.
+fn six() -> [(&'static str, String); 6] {
+    let list = |field: &str, one: String| format!(r#""{field}":[{one}]"#);
+    [
+        (
+            "RESERVE_RESOURCES",
+            list("resources", reserved(20.0, "dev")),
+        ),
+        ("CREATE_VOLUMES", list("volumes", volume(10.0, "v"))),
+        (
+            "GROW_VOLUME",
+            format!(
+                r#""volume":{},"addition":{}"#,
+                volume(10.0, "v"),
+                reserved(10.0, "dev")
+            ),
+        ),
+        (
+            "SHRINK_VOLUME",
+            format!(
+                r#""volume":{},"subtract":{{"value":10}}"#,
+                volume(20.0, "v")
+            ),
+        ),
+        (
+            "UNRESERVE_RESOURCES",
+            list("resources", reserved(10.0, "dev")),
+        ),
+        ("DESTROY_VOLUMES", list("volumes", volume(10.0, "v"))),
+    ]
+}
+
+fn operator_does(world: &mut World, agent: &FakeAgent, (kind, fields): &(&str, String)) {
+    let call: v1::master::Call = json(&format!(
+        r#"{{"type":"{kind}","{}":{{"agent_id":{{"value":"{}"}},{fields}}}}}"#,
+        kind.to_lowercase(),
+        agent.id
+    ));
+    assert_eq!(world.operate(None, call), Reply::Accepted, "{kind}");
+}
+
+/// Operations of every type that end in every way.
+fn operations(world: &mut World, watch: &mut Watch) {
+    world.capabilities = CAPABLE.to_vec();
+    let agent = world.agent_at(7003);
+    for call in six() {
+        for state in [
+            OperationState::OperationFailed,
+            OperationState::OperationDropped,
+            OperationState::OperationFinished,
+        ] {
+            operator_does(world, &agent, &call);
+            for apply in applies(world, &agent) {
+                answer(world, &agent, &apply, state, 1);
+                // It has been acknowledged by then.
+                answer(world, &agent, &apply, state, 1);
+            }
+        }
+    }
+    operator_does(world, &agent, &("UNRESERVE_RESOURCES", six()[4].1.clone()));
+    for call in six() {
+        operator_does(world, &agent, &call);
+    }
+    watch.look(world);
+    world.say(&agent, Body::Unregister(Unregister {}));
+    let agent = world.agent_at(7004);
+    for call in six() {
+        operator_does(world, &agent, &call);
+    }
+    world.pong = false;
+    world.close_session(&agent);
+    world.advance(Duration::from_secs(200));
+    watch.look(world);
+    world.pong = true;
+
+    let client = world.subscribe(DEV);
+    let agent = world.agent_at(7005);
+    let offer = world.offer(&client);
+    operate(
+        world,
+        &client,
+        &offer,
+        &[on("RESERVE", "r", &reserved(1.0, "dev"))],
+    );
+    for apply in applies(world, &agent) {
+        answer(world, &agent, &apply, OperationState::OperationFinished, 1);
+    }
+    acknowledge(world, &agent, &client, "r", 1);
+    // Of an offer that was answered.
+    let every = [
+        on("RESERVE", "", ""),
+        on("UNRESERVE", "", ""),
+        on("CREATE", "", ""),
+        on("DESTROY", "", ""),
+        r#"{"type":"GROW_VOLUME"}"#.to_owned(),
+        r#"{"type":"SHRINK_VOLUME"}"#.to_owned(),
+        r#"{"type":"CREATE_DISK"}"#.to_owned(),
+        r#"{"type":"DESTROY_DISK"}"#.to_owned(),
+    ];
+    operate(world, &client, &offer, &every);
+    watch.look(world);
+}
+
 #[tokio::test]
 async fn something_moves_each_of_them() {
     let forgotten: v1::AgentInfo = json(r#"{"hostname":"h","port":1,"id":{"value":"OLD"}}"#);
@@ -269,6 +380,18 @@ async fn something_moves_each_of_them() {
     world.close_session(&agent);
     world.advance(Duration::from_secs(200));
     watch.look(&mut world);
+
+    operations(&mut world, &mut watch);
+    let of_operations = Master::of(&mut world)
+        .handle
+        .metrics()
+        .snapshot()
+        .into_keys()
+        .filter(|name| name.starts_with("master/operations/"));
+    let still: Vec<String> = of_operations
+        .filter(|name| !watch.moved.contains(name))
+        .collect();
+    assert!(still.is_empty(), "{still:#?}");
 
     // What does not depend on what frameworks and agents do, or is moved in other tests.
     let aside = |name: &str| {
