@@ -1,6 +1,6 @@
 """Parts that a pymesos framework plays against a master: `framework.py PART HOST:PORT`.
 
-Exits with 0 when all was as it should be; prints what was seen otherwise.
+In place of HOST:PORT stands `zk://HOST:PORT/PATH` where the master is found by kazoo. Exits with 0 when all was as it should be; prints what was seen otherwise.
 """
 
 import os
@@ -102,6 +102,37 @@ class Kill(Part):
             self.done.set()
 
 
+class Failover(Part):
+    """A task that outlives the master it was launched by. Says `running` when the master may die."""
+
+    def first_offer(self, driver, offer):
+        self.command(driver, offer, "outlives", "sleep 1000")
+        self.back = False
+
+    def reregistered(self, driver, master_info):
+        self.note("reregistered", master_info)
+        if not self.back:
+            self.back = True
+            threading.Thread(target=self.ask, args=(driver,), daemon=True).start()
+
+    def ask(self, driver):
+        # A master says nothing of tasks whose agent has not come back to it yet.
+        while not self.done.is_set():
+            driver.reconcileTasks([{"task_id": {"value": "outlives"}}])
+            time.sleep(0.2)
+
+    def update(self, driver, task, state, update):
+        if state == "TASK_RUNNING" and not self.back:
+            print("running", flush=True)
+        if self.back and state == "TASK_RUNNING" and update.get("reason") == "REASON_RECONCILIATION":
+            driver.killTask({"value": task})
+        if state in TERMINAL:
+            self.expect(self.back, "ended before the failover: %s" % update)
+            self.expect(state == "TASK_KILLED", "ended as %s" % update)
+            self.expect(sum(what[0] == "registered" for what in self.seen) == 1, "registered twice")
+            self.done.set()
+
+
 class Decline(Part):
     def first_offer(self, driver, offer):
         self.began = time.time()
@@ -197,7 +228,7 @@ class ExecutorLost(Executor):
         self.check()
 
 
-PARTS = {"finish": Finish, "kill": Kill, "decline": Decline, "reconcile": Reconcile,
+PARTS = {"finish": Finish, "kill": Kill, "decline": Decline, "reconcile": Reconcile, "failover": Failover,
          "executor": Executor, "executor_lost": ExecutorLost}
 
 

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 
 use mesos_test_support::{TestCluster, executables};
 
-fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON
         .get_or_init(|| {
