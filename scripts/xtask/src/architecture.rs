@@ -122,10 +122,8 @@ const PICTURE: &[Line] = &[
     // Black-box tests use flags and HTTP only.
     ("tests/support", &[]),
     ("tests/e2e", &["tests/support"]),
-    (
-        "tests/simulator",
-        &["tests/support", "detector", "proto/*"],
-    ),
+    ("tests/chaos", &["tests/support"]),
+    ("tests/simulator", &["tests/support", "detector", "proto/*"]),
     (
         "tests/bench",
         &[

@@ -39,6 +39,17 @@ pub struct Notes {
     pub problems: Vec<String>,
 }
 
+/// What became of one attempt to launch a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Launched {
+    /// There was no such offer, or the master refused the call.
+    No,
+    /// The master took the call, for this agent.
+    Yes(String),
+    /// Nobody knows whether the call came to a master; it was for this agent.
+    Perhaps(String),
+}
+
 /// A subscribed framework on a thread of its own. It acknowledges every update that it has noted.
 #[derive(Debug)]
 pub struct Framework {
@@ -142,9 +153,8 @@ impl Framework {
         });
     }
 
-    /// Launches a task once, on an offer of that agent, or of any. True: the master said that it took the
-    /// call. False: there was no such offer, or nobody knows whether the call came to a master.
-    pub fn try_launch(&self, task: Task, agent: Option<&str>) -> bool {
+    /// Launches a task once, on an offer of that agent, or of any.
+    pub fn try_launch(&self, task: Task, agent: Option<&str>) -> Launched {
         let offer = {
             let mut notes = self.notes();
             let at = notes.offers.iter().position(|offer| {
@@ -154,8 +164,9 @@ impl Framework {
             at.map(|at| notes.offers.remove(at))
         };
         let Some(offer) = offer else {
-            return false;
+            return Launched::No;
         };
+        let on = offer["agent_id"]["value"].as_str().unwrap_or_default();
         let call = json!({
             "type": "ACCEPT",
             "accept": {
@@ -164,7 +175,11 @@ impl Framework {
                 "filters": {"refuse_seconds": 0.0},
             },
         });
-        matches!(self.send(call), Ok(answer) if answer.status == 202)
+        match self.send(call) {
+            Ok(answer) if answer.status == 202 => Launched::Yes(on.to_owned()),
+            Ok(_) => Launched::No,
+            Err(_) => Launched::Perhaps(on.to_owned()),
+        }
     }
 
     /// Launches a task, and waits until it runs.
@@ -174,9 +189,10 @@ impl Framework {
     pub fn launch(&self, task: Task, agent: Option<&str>) -> Value {
         let id = task.id().to_owned();
         wait_for("an offer that takes the task", || {
-            self.try_launch(task.clone(), agent)
-                .then_some(())
-                .ok_or("no offer")
+            match self.try_launch(task.clone(), agent) {
+                Launched::Yes(_) => Ok(()),
+                other => Err(other),
+            }
         });
         self.wait_state(&id, "TASK_RUNNING")
     }
@@ -191,11 +207,12 @@ impl Framework {
         post(master, Some(&stream), &call)
     }
 
-    /// Asks for the state of these tasks; of all, with an empty list. False: nobody took the call.
-    pub fn reconcile(&self, tasks: &[String]) -> bool {
+    /// Asks for the state of these tasks on their agents; of all, with an empty list. False: nobody took the
+    /// call.
+    pub fn reconcile(&self, tasks: &[(String, String)]) -> bool {
         let tasks: Vec<Value> = tasks
             .iter()
-            .map(|task| json!({"task_id": {"value": task}}))
+            .map(|(task, agent)| json!({"task_id": {"value": task}, "agent_id": {"value": agent}}))
             .collect();
         let call = json!({"type": "RECONCILE", "reconcile": {"tasks": tasks}});
         self.send(call).is_ok_and(|answer| answer.status == 202)

@@ -109,6 +109,7 @@ impl Builder {
             dir,
             masters: Vec::new(),
             agents: Vec::new(),
+            keep: false,
         };
         let source = if self.in_file {
             cluster.write_url();
@@ -233,6 +234,8 @@ pub struct HaCluster {
     dir: PathBuf,
     masters: Vec<Part>,
     agents: Vec<Part>,
+    /// Logs and sandboxes are not removed.
+    keep: bool,
 }
 
 impl HaCluster {
@@ -306,6 +309,11 @@ impl HaCluster {
         let new = self.dir.join("zk.new");
         fs::write(&new, self.url()).expect("our own folder");
         fs::rename(&new, self.url_file()).expect("our own folder");
+    }
+
+    /// Keeps logs and sandboxes when it is dropped, as after a panic.
+    pub fn keep(&mut self) {
+        self.keep = true;
     }
 
     /// A folder of the test's own, removed with the cluster.
@@ -586,7 +594,7 @@ impl Drop for HaCluster {
             part.kill_9();
         }
         machine::clear(&self.mark, &self.dir);
-        if failed {
+        if failed || self.keep {
             eprintln!("--- logs and sandboxes are kept in {}", self.dir.display());
         } else if machine::mounts_below(&self.dir).is_empty() {
             // What cannot be removed shows up in scripts/leak-check. Never through a mount.

@@ -1,0 +1,292 @@
+//! Kills and freezes random parts of a cluster at random moments, and holds it to losing nothing.
+//!
+//! Three masters, three ZooKeeper servers, two agents, a framework that launches and ends tasks all the time.
+//! After each round exactly one master leads, agents and frameworks are back under their ids, every task runs
+//! in the process it had or was reported to the framework with the state it should have, and new tasks can be
+//! launched on every agent. Nothing but a supervisor's restart of what was killed helps it.
+
+#![forbid(unsafe_code)]
+
+mod figures;
+mod harm;
+mod ledger;
+mod watch;
+
+use std::collections::HashSet;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use mesos_test_support::HaCluster;
+use mesos_test_support::framework::Framework;
+use mesos_test_support::scheduler::framework_info;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::figures::Figures;
+use crate::harm::{Harm, How};
+use crate::ledger::Ledger;
+use crate::watch::Watch;
+
+/// How long there may be no leader.
+const LEADERLESS: Duration = Duration::from_secs(30);
+/// How long agents and frameworks may take to come back, and a task to be launched.
+const BACK: Duration = Duration::from_secs(60);
+/// How long a part stays away, at most. Longer than a session with ZooKeeper lives, shorter than an agent
+/// takes to be called unreachable.
+const AWAY: Duration = Duration::from_secs(9);
+/// Tasks that are kept running.
+const TASKS: usize = 10;
+
+#[derive(Debug, Parser)]
+#[command(about = "Kills and freezes random parts of a cluster, and holds it to losing nothing")]
+struct Arguments {
+    /// How often something fails.
+    #[arg(long, default_value_t = 100)]
+    rounds: usize,
+    /// What makes two runs choose the same failures; printed when it is not given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Keep logs and sandboxes also when nothing was wrong.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let seed = arguments.seed.unwrap_or_else(rand::random);
+    println!("{} rounds with --seed {seed}", arguments.rounds);
+    let mut chaos = Chaos::start(seed);
+    if arguments.keep {
+        chaos.cluster.keep();
+    }
+    let mut violations = 0;
+    for round in 1..=arguments.rounds {
+        let found = chaos.round(round);
+        violations += found.len();
+        for violation in found {
+            println!("VIOLATION in round {round}: {violation}");
+            chaos.cluster.keep();
+        }
+    }
+    chaos.figures.print();
+    println!(
+        "tasks: {} ended as they should, {} never launched and reported so, {} run at the end",
+        chaos.ledger.ended,
+        chaos.ledger.refused,
+        chaos.ledger.running()
+    );
+    println!("violations: {violations}");
+    chaos.end();
+    if violations == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+struct Chaos {
+    cluster: HaCluster,
+    random: StdRng,
+    framework: Framework,
+    /// Of every framework that ever subscribed.
+    ids: HashSet<String>,
+    ledger: Ledger,
+    watch: Watch,
+    figures: Figures,
+}
+
+/// What is done in a round, in a random order.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Strike(Harm),
+    Launch,
+    End,
+}
+
+impl Chaos {
+    fn start(seed: u64) -> Self {
+        let mut cluster = HaCluster::builder().agents(2).ensemble().start();
+        cluster.leader();
+        let framework = Framework::start(cluster.masters(), framework_info("chaos"));
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            ids: HashSet::from([framework.id()]),
+            ledger: Ledger::new(&cluster.dir().join("tasks")),
+            watch: Watch::start(cluster.masters()),
+            figures: Figures::default(),
+            framework,
+            cluster,
+        }
+    }
+
+    fn round(&mut self, round: usize) -> Vec<String> {
+        let mut violations = Vec::new();
+        let Some(leader) = self.wait(LEADERLESS, |chaos| chaos.cluster.try_leader().ok()) else {
+            return vec![format!("nobody leads: {:?}", self.cluster.try_leader())];
+        };
+        self.watch.outage();
+        let harms = self.choose(leader);
+        let name = match &harms[..] {
+            [one] => one.to_string(),
+            _ => "two at once".to_owned(),
+        };
+        let told: Vec<String> = harms.iter().map(ToString::to_string).collect();
+        let told = told.join(" and ");
+        self.act(&harms);
+        let began = Instant::now();
+        let back = self.wait(LEADERLESS + BACK, |chaos| chaos.all_back().ok());
+        let back_after = began.elapsed();
+        if back.is_none() {
+            violations.push(format!("{:?} does not go away", self.all_back()));
+        }
+        violations.extend(self.ledger.settle(&self.framework));
+        violations.extend(self.ledger.reconcile(&self.framework));
+        violations.extend(self.launch_everywhere());
+        violations.extend(self.passer_by());
+        violations.extend(ledger::risen(&self.framework));
+        violations.extend(self.watch.violations());
+        let (outage, changes) = self.watch.outage();
+        if outage > LEADERLESS {
+            violations.push(format!("nobody led for {outage:?}"));
+        }
+        let framework_problems = std::mem::take(&mut self.framework.notes().problems);
+        violations.extend(framework_problems);
+        println!(
+            "round {round}: {told}: {:.2} s without a leader, {changes} changes, {:.2} s until all were back, {} tasks",
+            outage.as_secs_f64(),
+            back_after.as_secs_f64(),
+            self.ledger.running(),
+        );
+        self.figures.add(&name, outage, back_after, changes);
+        violations
+    }
+
+    /// One failure, or two of different parts.
+    fn choose(&mut self, leader: usize) -> Vec<Harm> {
+        let mut harms = vec![Harm::any(&mut self.random, &self.cluster, leader)];
+        if self.random.random_bool(0.3) {
+            let second = Harm::any(&mut self.random, &self.cluster, leader);
+            if !harms.iter().any(|first| first.same_part(&second)) {
+                harms.push(second);
+            }
+        }
+        harms
+    }
+
+    /// Launches and ends tasks while parts fail, and lets the parts come back.
+    fn act(&mut self, harms: &[Harm]) {
+        let mut steps: Vec<Step> = harms.iter().copied().map(Step::Strike).collect();
+        steps.extend([Step::Launch; 3]);
+        let surplus = (self.ledger.running() + 3)
+            .saturating_sub(TASKS)
+            .clamp(1, 10);
+        steps.extend(std::iter::repeat_n(Step::End, surplus));
+        steps.shuffle(&mut self.random);
+        for step in steps {
+            match step {
+                Step::Strike(harm) => harm.strike(&mut self.cluster),
+                Step::Launch => {
+                    self.ledger.launch(&self.framework, None);
+                }
+                Step::End => {
+                    let n = self.random.random_range(0..1000);
+                    let way = self.random.random_range(0..3);
+                    self.ledger.end(&self.framework, n, way);
+                }
+            }
+            self.pause(Duration::from_millis(300));
+        }
+        for harm in harms {
+            self.pause(AWAY);
+            // While it is away, too.
+            self.ledger.launch(&self.framework, None);
+            harm.undo(&mut self.cluster);
+            if harm.how == How::Freeze {
+                // What it had half done goes on at this moment.
+                self.ledger.launch(&self.framework, None);
+            }
+        }
+    }
+
+    fn pause(&mut self, longest: Duration) {
+        let pause = self.random.random_range(Duration::ZERO..longest);
+        std::thread::sleep(pause);
+    }
+
+    /// Looks until there is an answer, for at most `limit`.
+    fn wait<T>(
+        &mut self,
+        limit: Duration,
+        mut look: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<T> {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look(self) {
+                return Some(found);
+            }
+            if began.elapsed() > limit {
+                return None;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// One leader, all agents active there under their ids, the framework subscribed there.
+    fn all_back(&mut self) -> Result<(), String> {
+        let leader = self.cluster.try_leader()?;
+        let slaves = self.cluster.try_get("/slaves")?;
+        for n in 0..self.cluster.agents().len() {
+            let id = self.cluster.agent_id(n);
+            let mut all = slaves["slaves"].as_array().into_iter().flatten();
+            if !all.any(|slave| slave["id"] == id && slave["active"] == true) {
+                return Err(format!("agent {n} ({id}) is not active: {slaves}"));
+            }
+        }
+        let stream = self.framework.notes().stream.clone();
+        match stream {
+            Some((at, _)) if at == self.cluster.master(leader) => Ok(()),
+            other => Err(format!("the framework is subscribed at {other:?}")),
+        }
+    }
+
+    /// A new task runs on each agent.
+    fn launch_everywhere(&mut self) -> Vec<String> {
+        let mut violations = Vec::new();
+        for n in 0..self.cluster.agents().len() {
+            let agent = self.cluster.agent_id(n).to_owned();
+            let launched = self.wait(BACK, |chaos| {
+                let launched = chaos.ledger.launch(&chaos.framework, Some(&agent));
+                launched.then_some(())
+            });
+            if launched.is_none() {
+                violations.push(format!("no task can be launched on agent {n} ({agent})"));
+            }
+        }
+        let before = self.ledger.refused;
+        violations.extend(self.ledger.settle(&self.framework));
+        if self.ledger.refused != before {
+            violations.push("a task that was launched when all was well never ran".to_owned());
+        }
+        violations
+    }
+
+    /// Another framework gets an id that nobody had.
+    fn passer_by(&mut self) -> Vec<String> {
+        let framework = Framework::start(self.cluster.masters(), framework_info("passes-by"));
+        let id = framework.id();
+        framework.teardown();
+        if self.ids.insert(id.clone()) {
+            Vec::new()
+        } else {
+            vec![format!("the framework id {id} was issued twice")]
+        }
+    }
+
+    fn end(self) {
+        self.framework.teardown();
+        drop(self.watch);
+        self.cluster.finish();
+    }
+}
