@@ -1,25 +1,19 @@
 //! The control service: one gRPC stream per agent, told apart from HTTP on the same port.
-use std::{
-    net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+mod outbox;
+
+use std::{future::poll_fn, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use mesos_control::{
     SNAPSHOT_MAX_BYTES,
     v1::{
-        AgentMessage, MasterMessage, Nothing, Refused, Snapshot,
+        AgentMessage, Refused, Snapshot,
         agent_control_server::{AgentControl, AgentControlServer},
         agent_message, master_message,
     },
 };
 use prost::Message as _;
 use tokio::sync::mpsc;
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -29,13 +23,10 @@ use crate::{
     leadership::{Leadership, Term},
     owner::Command,
 };
+use outbox::{Outbox, Taken};
 
 /// How long an agent may take to say who it is, and then between two pieces of its snapshot.
 const INTRODUCTION: Duration = Duration::from_secs(30);
-/// How long the agent may wait to hear what was taken over, when nothing else is said.
-const ACKNOWLEDGE: Duration = Duration::from_secs(1);
-/// Messages on their way into the connection; more wait in the session's own queue.
-const IN_FLIGHT: usize = 64;
 /// Largest message of an agent, in bytes: a piece of a snapshot, or a status update with its data.
 const MESSAGE_BYTES: usize = 16 << 20;
 
@@ -54,7 +45,7 @@ pub fn router(master: Handle) -> tonic::service::Routes {
 
 #[tonic::async_trait]
 impl AgentControl for Control {
-    type SessionStream = Pin<Box<dyn Stream<Item = Result<MasterMessage, Status>> + Send>>;
+    type SessionStream = Outbox;
 
     async fn session(
         &self,
@@ -79,77 +70,38 @@ impl AgentControl for Control {
             .map(|address| address.ip().to_string())
             .unwrap_or_default();
         let incoming = request.into_inner();
-        let (outgoing, stream) = mpsc::channel(IN_FLIGHT);
+        let (messages, queue) = mpsc::channel(self.master.config().session_messages);
         let session = Session {
             number: self.master.number(),
-            session_messages: self.master.config().session_messages,
             over: term.over.child_token(),
-            term,
-            taken: Arc::new(AtomicU64::new(0)),
+            term: term.clone(),
+            taken: Arc::default(),
         };
-        tokio::spawn(session.run(incoming, outgoing, peer));
-        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+        let outbox = Outbox::new(queue, term, session.taken.clone(), session.over.clone());
+        tokio::spawn(session.run(incoming, messages, peer));
+        Ok(Response::new(outbox))
     }
 }
 
 struct Session {
     number: u64,
-    /// Messages queued for the agent.
-    session_messages: usize,
     /// Of the master that it was opened to.
     term: Term,
-    /// Highest sequence of the agent that has been taken over.
-    taken: Arc<AtomicU64>,
+    taken: Arc<Taken>,
     over: CancellationToken,
 }
 
-type Outgoing = mpsc::Sender<Result<MasterMessage, Status>>;
+/// Messages for the agent, the way into its [`Outbox`].
+type Messages = mpsc::Sender<Box<master_message::Body>>;
 
 impl Session {
-    async fn run(self, mut incoming: Streaming<AgentMessage>, outgoing: Outgoing, peer: String) {
-        let hello = match introduce(&mut incoming, &self.taken).await {
-            Ok((hello, snapshot)) => AgentHello {
-                session: self.number,
-                peer,
-                hello,
-                snapshot,
-            },
-            Err(why) => {
-                tracing::warn!(%peer, why, "an agent's session ended before it said who it is");
-                let refused = Refused {
-                    message: why.to_owned(),
-                    shutdown: false,
-                };
-                let message = MasterMessage {
-                    sequence: 1,
-                    acknowledged: self.taken.load(Ordering::Relaxed),
-                    master_id: self.term.master_id.to_string(),
-                    election: self.term.election,
-                    realm: self.term.realm,
-                    body: Some(master_message::Body::Refused(refused)),
-                };
-                // The agent is gone already, or hears it and tries again.
-                let _ = outgoing.send(Ok(message)).await;
-                return;
-            }
+    /// Small while it waits: what only the beginning needs is on the heap, and freed after it.
+    async fn run(self, mut incoming: Streaming<AgentMessage>, messages: Messages, peer: String) {
+        let Some(hello) = Box::pin(self.welcome(&mut incoming, &messages, peer)).await else {
+            return;
         };
-        let (messages, queue) = mpsc::channel(self.session_messages);
-        let writer = Writer {
-            term: self.term.clone(),
-            taken: self.taken.clone(),
-            over: self.over.clone(),
-        };
-        tokio::spawn(writer.run(queue, outgoing));
-        if self
-            .term
-            .commands
-            .send(Command::Hello {
-                hello: Box::new(hello),
-                messages,
-            })
-            .await
-            .is_err()
-        {
+        let hello = Command::Hello { hello, messages };
+        if self.term.commands.send(hello).await.is_err() {
             return;
         }
         self.read(incoming).await;
@@ -164,43 +116,94 @@ impl Session {
             .await;
     }
 
+    /// Who is at the door; `None` when nobody said it, and was told so.
+    async fn welcome(
+        &self,
+        incoming: &mut Streaming<AgentMessage>,
+        messages: &Messages,
+        peer: String,
+    ) -> Option<Box<AgentHello>> {
+        match introduce(incoming, &self.taken).await {
+            Ok((hello, snapshot)) => Some(Box::new(AgentHello {
+                session: self.number,
+                peer,
+                hello,
+                snapshot,
+            })),
+            Err(why) => {
+                tracing::warn!(%peer, why, "an agent's session ended before it said who it is");
+                let refused = Refused {
+                    message: why.to_owned(),
+                    shutdown: false,
+                };
+                let refused = Box::new(master_message::Body::Refused(refused));
+                // The agent is gone already, or hears it and tries again.
+                let _ = messages.send(refused).await;
+                None
+            }
+        }
+    }
+
     /// Passes messages on until either side ends the session.
     async fn read(&self, mut incoming: Streaming<AgentMessage>) {
         loop {
             let message = tokio::select! {
-                message = incoming.message() => message,
+                message = boxed(&mut incoming) => message,
                 () = self.over.cancelled() => return,
             };
             let message = match message {
-                Ok(Some(message)) => message,
-                Ok(None) => return,
-                Err(status) => {
+                Some(Ok(message)) => message,
+                None => return,
+                Some(Err(status)) => {
                     tracing::debug!(session = self.number, %status, "an agent's session broke");
                     return;
                 }
             };
+            let kept = Taken::keeps(message.body.as_deref());
             if let Some(body) = message.body
                 && self
                     .term
                     .commands
                     .send(Command::Agent {
                         session: self.number,
-                        body: Box::new(body),
+                        body,
                     })
                     .await
                     .is_err()
             {
                 return;
             }
-            self.taken.fetch_max(message.sequence, Ordering::Relaxed);
+            self.taken.take(message.sequence, kept);
         }
     }
+}
+
+/// A message whose body is on the heap.
+struct Boxed {
+    sequence: u64,
+    body: Option<Box<agent_message::Body>>,
+}
+
+/// The next message. Its largest form takes a kilobyte, which no waiting session should hold.
+async fn boxed(incoming: &mut Streaming<AgentMessage>) -> Option<Result<Boxed, Box<Status>>> {
+    poll_fn(|context| {
+        Pin::new(&mut *incoming).poll_next(context).map(|found| {
+            found.map(|message| match message {
+                Ok(message) => Ok(Boxed {
+                    sequence: message.sequence,
+                    body: message.body.map(Box::new),
+                }),
+                Err(status) => Err(Box::new(status)),
+            })
+        })
+    })
+    .await
 }
 
 /// Reads the hello and, when it is announced, the snapshot.
 async fn introduce(
     incoming: &mut Streaming<AgentMessage>,
-    taken: &AtomicU64,
+    taken: &Taken,
 ) -> Result<(mesos_control::v1::Hello, Option<Snapshot>), &'static str> {
     let Some(agent_message::Body::Hello(hello)) = next(incoming, taken).await? else {
         return Err("the first message of a session must be Hello");
@@ -227,60 +230,15 @@ async fn introduce(
 
 async fn next(
     incoming: &mut Streaming<AgentMessage>,
-    taken: &AtomicU64,
+    taken: &Taken,
 ) -> Result<Option<agent_message::Body>, &'static str> {
     match tokio::time::timeout(INTRODUCTION, incoming.message()).await {
         Err(_) => Err("the agent was silent for 30 seconds"),
         Ok(Err(_) | Ok(None)) => Err("the session broke"),
         Ok(Ok(Some(message))) => {
-            taken.fetch_max(message.sequence, Ordering::Relaxed);
+            let kept = Taken::keeps(message.body.as_ref());
+            taken.take(message.sequence, kept);
             Ok(message.body)
         }
-    }
-}
-
-/// Numbers what goes to the agent and tells it what was taken over.
-struct Writer {
-    term: Term,
-    taken: Arc<AtomicU64>,
-    over: CancellationToken,
-}
-
-impl Writer {
-    async fn run(self, mut queue: mpsc::Receiver<Box<master_message::Body>>, outgoing: Outgoing) {
-        let mut sequence = 0;
-        let mut told = 0;
-        let mut tick = tokio::time::interval(ACKNOWLEDGE);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            let body = tokio::select! {
-                // The owner has ended the session: everything sent has been passed on.
-                body = queue.recv() => match body {
-                    Some(body) => body,
-                    None => break,
-                },
-                _ = tick.tick() => {
-                    if self.taken.load(Ordering::Relaxed) == told {
-                        continue;
-                    }
-                    Box::new(master_message::Body::Nothing(Nothing {}))
-                }
-                () = self.over.cancelled() => break,
-            };
-            sequence += 1;
-            told = self.taken.load(Ordering::Relaxed);
-            let message = MasterMessage {
-                sequence,
-                acknowledged: told,
-                master_id: self.term.master_id.to_string(),
-                election: self.term.election,
-                realm: self.term.realm,
-                body: Some(*body),
-            };
-            if outgoing.send(Ok(message)).await.is_err() {
-                break;
-            }
-        }
-        self.over.cancel();
     }
 }
