@@ -1,5 +1,7 @@
 //! A framework over several masters: those that lead, those that do not, and those that are not ready yet.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},

@@ -26,12 +26,16 @@ const LICENCES: &[&str] = &[
 /// Packages that come twice because two of our dependencies disagree on a version. A new
 /// name here needs a look at why.
 const KNOWN_DUPLICATES: &[&str] = &[
-    "base64",    // hyper-util is ahead of bollard
-    "getrandom", // rand_core 0.9 stays behind tempfile and uuid
-    "hashbrown", // tokio-util stays behind indexmap
-    "rand",      // proptest, in tests, is ahead of imbl
-    "rand_core", // as rand
+    "ahash",          // as hashbrown, twice within zookeeper-client
+    "base64",         // hyper-util is ahead of bollard
+    "getrandom",      // rand_core 0.9 stays behind tempfile and uuid
+    "hashbrown",      // tokio-util and zookeeper-client stay behind indexmap
+    "heck",           // strum of zookeeper-client stays behind prost; no part of the binaries
+    "rand",           // proptest, in tests, is ahead of imbl
+    "rand_core",      // as rand
     "syn",       // async-trait is ahead of the other procedural macros; no part of the binaries
+    "thiserror", // zookeeper-client stays behind
+    "thiserror-impl", // as thiserror
 ];
 
 /// Names that must not come in at all: a C library for TLS in every build.
