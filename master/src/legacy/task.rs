@@ -20,7 +20,7 @@ impl Serialize for TaskJson<'_> {
             to_raw_value(&Printed(self.0))
                 .expect("records have text for keys and finite numbers or none")
         };
-        self.0.shown.get(raw).serialize(serializer)
+        self.0.shown.legacy(raw).serialize(serializer)
     }
 }
 

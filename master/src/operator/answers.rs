@@ -5,8 +5,8 @@ use mesos_wire::{
     v1::{
         self, FrameworkInfo, Resource, TimeInfo,
         master::response::{
-            GetAgents, GetExecutors, GetFrameworks, GetMaster, GetOperations, GetRoles, GetState,
-            GetTasks, get_agents, get_executors, get_frameworks,
+            GetAgents, GetExecutors, GetFrameworks, GetMaster, GetOperations, GetRoles, get_agents,
+            get_executors, get_frameworks,
         },
         master_info::capability::Type as Capability,
     },
@@ -46,7 +46,8 @@ fn visible(resources: &Resources, viewer: &Viewer) -> Vec<Resource> {
         .collect()
 }
 
-fn frameworks<'a>(
+/// Frameworks that the viewer may see, those that ended last.
+pub(super) fn frameworks<'a>(
     snapshot: &'a Snapshot,
     viewer: &'a Viewer,
 ) -> impl Iterator<Item = &'a Framework> {
@@ -58,9 +59,10 @@ fn frameworks<'a>(
         .filter(|framework: &&Framework| viewer.framework(framework))
 }
 
-/// GET_TASKS: also those of completed frameworks.
-pub(crate) fn tasks(snapshot: &Snapshot, viewer: &Viewer) -> GetTasks {
-    let mut answer = GetTasks::default();
+/// GET_TASKS as a message: what [`super::state`] must come to.
+#[cfg(test)]
+pub(crate) fn tasks(snapshot: &Snapshot, viewer: &Viewer) -> v1::master::response::GetTasks {
+    let mut answer = v1::master::response::GetTasks::default();
     for framework in frameworks(snapshot, viewer) {
         let seen = |task: &&std::sync::Arc<crate::state::Task>| viewer.task(task, &framework.info);
         answer.tasks.extend(
@@ -221,9 +223,10 @@ pub(crate) fn operations(snapshot: &Snapshot, viewer: &Viewer) -> GetOperations 
     }
 }
 
-/// GET_STATE.
-pub(crate) fn state(snapshot: &Snapshot, viewer: &Viewer) -> GetState {
-    GetState {
+/// GET_STATE as a message: what [`super::state`] must come to.
+#[cfg(test)]
+pub(crate) fn state(snapshot: &Snapshot, viewer: &Viewer) -> v1::master::response::GetState {
+    v1::master::response::GetState {
         get_tasks: Some(tasks(snapshot, viewer)),
         get_executors: Some(executors(snapshot, viewer)),
         get_frameworks: Some(get_frameworks(snapshot, viewer)),

@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod settings;
+mod state;
 mod subscribe;
 mod validate;
 
@@ -161,13 +162,10 @@ async fn dispatch(
             })
         }
         Type::GetState => {
-            shared(read, request, encoding, "GET_STATE", |snapshot, viewer| {
-                Answer {
-                    get_state: Some(answers::state(snapshot, viewer)),
-                    ..of(Kind::GetState)
-                }
-            })
-            .await
+            let make = move |snapshot: &Snapshot, viewer: &Viewer| {
+                state::state_answer(snapshot, viewer, encoding)
+            };
+            shared_bytes(read, request, encoding, "GET_STATE", make).await
         }
         Type::GetAgents => {
             shared(read, request, encoding, "GET_AGENTS", |snapshot, viewer| {
@@ -218,13 +216,10 @@ async fn dispatch(
             .await
         }
         Type::GetTasks => {
-            shared(read, request, encoding, "GET_TASKS", |snapshot, viewer| {
-                Answer {
-                    get_tasks: Some(answers::tasks(snapshot, viewer)),
-                    ..of(Kind::GetTasks)
-                }
-            })
-            .await
+            let make = move |snapshot: &Snapshot, viewer: &Viewer| {
+                state::tasks_answer(snapshot, viewer, encoding)
+            };
+            shared_bytes(read, request, encoding, "GET_TASKS", make).await
         }
         Type::GetRoles => {
             let master = read.master.clone();
@@ -337,11 +332,24 @@ async fn shared<F>(
 where
     F: FnOnce(&Snapshot, &Viewer) -> Answer + Send + 'static,
 {
+    let make = move |snapshot: &Snapshot, viewer: &Viewer| {
+        mesos_wire::encode(encoding, &make(snapshot, viewer))
+    };
+    shared_bytes(read, request, encoding, name, make).await
+}
+
+/// The same for one that is made encoded.
+async fn shared_bytes<F>(
+    read: &ReadSide,
+    request: &Request,
+    encoding: Encoding,
+    name: &'static str,
+    make: F,
+) -> Result<Response, Response>
+where
+    F: FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
+{
     let viewer = Viewer::of(request);
-    let body = read
-        .body((name, encoding), &viewer, move |snapshot, viewer| {
-            mesos_wire::encode(encoding, &make(snapshot, viewer))
-        })
-        .await?;
+    let body = read.body((name, encoding), &viewer, make).await?;
     Ok(Response::bytes(encoding.content_type(), body))
 }

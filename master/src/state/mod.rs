@@ -5,6 +5,7 @@
 
 mod agent;
 mod change;
+mod encoded;
 mod framework;
 mod inverse_offer;
 mod offer;
