@@ -224,8 +224,10 @@ async fn what_the_agent_said_is_acknowledged_in_time() {
     let mut agent = Agent::register(&master).await.welcomed().await;
     let welcome = agent.last.clone().unwrap();
     assert_eq!((welcome.sequence, welcome.acknowledged), (1, 1));
+    // Something that an agent keeps until it hears that it was taken over; of nobody, so nothing follows.
+    let message = mesos_control::v1::ExecutorMessage::default();
     agent
-        .say(agent_message::Body::Nothing(mesos_control::v1::Nothing {}))
+        .say(agent_message::Body::ExecutorMessage(message))
         .await;
     let kill = master.running.handle.snapshot().identity.info.id.clone();
     assert_eq!(welcome.master_id, kill);
