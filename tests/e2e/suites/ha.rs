@@ -466,8 +466,22 @@ fn what_one_leader_promised_the_next_one_keeps() {
         }),
     );
     assert_eq!(weights.status, 200, "{}", weights.text());
+    let quota = operator(
+        &cluster,
+        leader,
+        serde_json::json!({
+            "type": "UPDATE_QUOTA",
+            "update_quota": {"quota_configs": [{"role": "kept", "limits": {"cpus": {"value": 2.0}}}]},
+        }),
+    );
+    assert_eq!(quota.status, 200, "{}", quota.text());
+    let ask_quota =
+        |cluster: &HaCluster, at| operator(cluster, at, serde_json::json!({"type": "GET_QUOTA"}));
+    let quota = ask_quota(&cluster, leader).json();
+    assert!(quota.to_string().contains("kept"), "{quota}");
     cluster.kill_9_master(leader);
     let next = cluster.leader_after(leader);
+    assert_eq!(ask_quota(&cluster, next).json(), quota);
     let answer = operator(&cluster, next, serde_json::json!({"type": "GET_WEIGHTS"}));
     assert_eq!(
         answer.json()["get_weights"]["weight_infos"],
@@ -599,4 +613,15 @@ fn pymesos_finds_the_leader_and_follows_a_failover() {
     let status = child.wait().unwrap();
     assert!(status.success(), "{status}: {}", said());
     cluster.finish();
+}
+
+#[test]
+fn parts_that_fail_at_random_harm_no_task() {
+    let output = Command::new(executables::binary("chaos"))
+        .args(["--rounds", "4", "--seed", "2"])
+        .output()
+        .unwrap();
+    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{}: {said}", output.status);
+    assert!(said.contains("violations: 0"), "{said}");
 }

@@ -25,5 +25,7 @@ mod kazoo;
 mod kill_9;
 mod limits;
 mod offers;
+mod operations;
 mod quickstart;
+mod volumes;
 mod web;
