@@ -84,3 +84,28 @@ fn the_work_dir_of_apache_mesos_is_taken_over() {
     assert!(error.contains("the port was 5251 and is 5252"), "{error}");
     assert!(error.contains("rm -f "), "{error}");
 }
+
+#[test]
+fn what_is_reserved_must_fit_and_what_was_detected_makes_room() {
+    use crate::core::testing::{reserved, volume};
+    let held = Resources::from_wire(&[volume("v", 64.0), reserved("mem", 512.0)]).unwrap();
+    let mut config = config(Path::new("/nowhere"));
+    config.resources = parse_resources("cpus:1;mem:1024;disk:100", "*").unwrap();
+    let (given, total) = with_checkpointed(&config, &held).unwrap();
+    assert_eq!(given, config.resources);
+    assert_eq!(total.checkpointed(), held);
+    config.resources = parse_resources("cpus:1;mem:256;disk:50", "*").unwrap();
+    let error = with_checkpointed(&config, &held).unwrap_err().to_string();
+    assert!(
+        error.contains("[v]:64") && error.contains("rm /nowhere/meta/resources/journal"),
+        "{error}"
+    );
+    // A kernel that shows less memory strands nothing.
+    config.detected = vec!["mem".to_owned(), "disk".to_owned()];
+    let (given, total) = with_checkpointed(&config, &held).unwrap();
+    assert_eq!(
+        given,
+        parse_resources("cpus:1;mem:512;disk:64", "*").unwrap()
+    );
+    assert_eq!(total.checkpointed(), held);
+}

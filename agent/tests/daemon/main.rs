@@ -5,6 +5,7 @@
 mod containers;
 mod election;
 mod master;
+mod volumes;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -224,6 +225,13 @@ async fn leaving_ends_tasks_and_the_agent_and_the_next_start_is_a_new_agent() {
     let mut session = master.welcome("m-S0").await;
     session.run(framework(), task("t")).await;
     session.update(TaskState::TaskStarting).await;
+    let snapshots = daemon.agent.snapshots().clone();
+    wait_for("the task runs", || {
+        let state = snapshots.load();
+        let task = state.task(&FRAMEWORK.into(), &"t".into());
+        task.is_some_and(|(_, task)| task.state == TaskState::TaskRunning)
+    })
+    .await;
     daemon.agent.leave().await;
     assert!(matches!(
         session.hear().await,

@@ -15,3 +15,4 @@ mod host;
 mod isolation;
 mod launch;
 mod recovery;
+mod volumes;
