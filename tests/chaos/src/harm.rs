@@ -15,6 +15,10 @@ pub enum Part {
     Server(usize),
     /// An agent.
     Agent(usize),
+    /// All masters.
+    Masters,
+    /// All ZooKeeper servers.
+    Servers,
 }
 
 /// How it fails.
@@ -49,26 +53,30 @@ impl fmt::Display for Harm {
             Part::Master(_, false) => "another master",
             Part::Server(_) => "a ZooKeeper server",
             Part::Agent(_) => "an agent",
+            Part::Masters => "all masters",
+            Part::Servers => "all ZooKeeper servers",
         };
         write!(out, "{how} {part}")
     }
 }
 
 impl Harm {
-    /// One of all that can happen. Half of it happens to masters, and half of that to the one that leads.
+    /// One of all that can happen. Half of it happens to masters, most of that to the one that leads.
     pub fn any(random: &mut StdRng, cluster: &HaCluster, leader: usize) -> Self {
-        let part = match random.random_range(0..8) {
+        let part = match random.random_range(0..10) {
             0 | 1 => Part::Master(leader, true),
             2 | 3 => {
                 let n = random.random_range(0..cluster.masters().len());
                 Part::Master(n, n == leader)
             }
             4 | 5 => Part::Server(random.random_range(0..cluster.zookeeper().members().len())),
-            _ => Part::Agent(random.random_range(0..cluster.agents().len())),
+            6 | 7 => Part::Agent(random.random_range(0..cluster.agents().len())),
+            8 => Part::Masters,
+            _ => Part::Servers,
         };
         let how = match (part, random.random_range(0..5)) {
             (_, 0 | 1) => How::Freeze,
-            (Part::Master(..), 2) => How::Stop,
+            (Part::Master(..) | Part::Masters, 2) => How::Stop,
             (_, _) => How::Kill,
         };
         Self { part, how }
@@ -80,33 +88,57 @@ impl Harm {
             (Part::Master(one, _), Part::Master(two, _))
             | (Part::Server(one), Part::Server(two))
             | (Part::Agent(one), Part::Agent(two)) => one == two,
-            _ => false,
+            (Part::Masters, Part::Masters | Part::Master(..))
+            | (Part::Master(..), Part::Masters)
+            | (Part::Servers, Part::Servers | Part::Server(_))
+            | (Part::Server(_), Part::Servers) => true,
+            (Part::Master(..) | Part::Server(_) | Part::Agent(_), _)
+            | (Part::Masters | Part::Servers, _) => false,
+        }
+    }
+
+    /// The single parts that it befalls.
+    fn parts(&self, cluster: &HaCluster) -> Vec<Part> {
+        match self.part {
+            Part::Masters => (0..cluster.masters().len())
+                .map(|n| Part::Master(n, false))
+                .collect(),
+            Part::Servers => (0..cluster.zookeeper().members().len())
+                .map(Part::Server)
+                .collect(),
+            one @ (Part::Master(..) | Part::Server(_) | Part::Agent(_)) => vec![one],
         }
     }
 
     /// Does it.
     pub fn strike(&self, cluster: &mut HaCluster) {
-        match (self.part, self.how) {
-            (Part::Master(n, _), How::Kill) => cluster.kill_9_master(n),
-            (Part::Master(n, _), How::Stop) => cluster.stop_master(n),
-            (Part::Master(n, _), How::Freeze) => cluster.freeze_master(n),
-            (Part::Server(n), How::Kill | How::Stop) => cluster.zookeeper().kill_9(n),
-            (Part::Server(n), How::Freeze) => cluster.zookeeper().freeze(n),
-            (Part::Agent(n), How::Kill | How::Stop) => cluster.kill_9_agent(n),
-            (Part::Agent(n), How::Freeze) => cluster.freeze_agent(n),
+        for part in self.parts(cluster) {
+            match (part, self.how) {
+                (Part::Master(n, _), How::Kill) => cluster.kill_9_master(n),
+                (Part::Master(n, _), How::Stop) => cluster.stop_master(n),
+                (Part::Master(n, _), How::Freeze) => cluster.freeze_master(n),
+                (Part::Server(n), How::Kill | How::Stop) => cluster.zookeeper().kill_9(n),
+                (Part::Server(n), How::Freeze) => cluster.zookeeper().freeze(n),
+                (Part::Agent(n), How::Kill | How::Stop) => cluster.kill_9_agent(n),
+                (Part::Agent(n), How::Freeze) => cluster.freeze_agent(n),
+                (Part::Masters | Part::Servers, _) => {}
+            }
         }
     }
 
     /// What the process's supervisor would do, or the host that goes on after it hung.
     pub fn undo(&self, cluster: &mut HaCluster) {
-        match (self.part, self.how) {
-            (Part::Master(n, _), How::Freeze) => cluster.wake_master(n),
-            (Part::Master(n, _), _) => cluster.start_master(n),
-            (Part::Server(n), How::Freeze) => cluster.zookeeper().thaw(n),
-            // All of them: one alone does not serve when its quorum is gone.
-            (Part::Server(_), _) => cluster.zookeeper().restart_all(),
-            (Part::Agent(n), How::Freeze) => cluster.wake_agent(n),
-            (Part::Agent(n), _) => cluster.start_agent(n),
+        for part in self.parts(cluster) {
+            match (part, self.how) {
+                (Part::Master(n, _), How::Freeze) => cluster.wake_master(n),
+                (Part::Master(n, _), How::Kill | How::Stop) => cluster.start_master(n),
+                (Part::Server(n), How::Freeze) => cluster.zookeeper().thaw(n),
+                // All of them: one alone does not serve when its quorum is gone.
+                (Part::Server(_), How::Kill | How::Stop) => cluster.zookeeper().restart_all(),
+                (Part::Agent(n), How::Freeze) => cluster.wake_agent(n),
+                (Part::Agent(n), How::Kill | How::Stop) => cluster.start_agent(n),
+                (Part::Masters | Part::Servers, _) => {}
+            }
         }
     }
 }

@@ -479,6 +479,7 @@ fn what_one_leader_promised_the_next_one_keeps() {
         |cluster: &HaCluster, at| operator(cluster, at, serde_json::json!({"type": "GET_QUOTA"}));
     let quota = ask_quota(&cluster, leader).json();
     assert!(quota.to_string().contains("kept"), "{quota}");
+    cluster.kill_9_agent(0);
     cluster.kill_9_master(leader);
     let next = cluster.leader_after(leader);
     assert_eq!(ask_quota(&cluster, next).json(), quota);
@@ -487,6 +488,13 @@ fn what_one_leader_promised_the_next_one_keeps() {
         answer.json()["get_weights"]["weight_infos"],
         serde_json::json!([{"role": "kept", "weight": 3.5}]),
     );
+    // An agent that is away is expected back.
+    let slaves = http::get(cluster.master(next), "/slaves").unwrap().json();
+    let recovered = slaves["recovered_slaves"].as_array().unwrap();
+    assert_eq!(recovered.len(), 1, "{slaves}");
+    assert_eq!(recovered[0]["id"], cluster.agent_id(0));
+    cluster.start_agent(0);
+    assert_eq!(cluster.wait_for_agent(0), cluster.agent_id(0));
     // The agent that is gone is not taken back under its id; a process started anew gets another.
     cluster.kill_9_agent(1);
     cluster.start_agent(1);
