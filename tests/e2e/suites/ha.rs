@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use mesos_test_support::framework::Framework;
+use mesos_test_support::framework::{self, Framework};
 use mesos_test_support::machine::{self, Process};
 use mesos_test_support::scheduler::framework_info;
 use mesos_test_support::task::Task;
@@ -391,6 +391,49 @@ fn a_leader_that_was_frozen_wakes_up_and_does_no_harm() {
     assert_eq!(cluster.leader(), frozen);
     assert_ne!(master_id(&cluster, frozen), old_id);
     watched.all_is_well(&mut cluster, "again");
+    watched.end(cluster);
+}
+
+#[test]
+fn a_leader_that_is_cut_off_from_zookeeper_leaves_before_another_one_comes() {
+    let mut cluster = HaCluster::builder().first_master_relayed().start();
+    let watched = Watched::start(&cluster, "cut-off");
+    for _ in 0..3 {
+        let leader = cluster.leader();
+        if leader == 0 {
+            break;
+        }
+        cluster.stop_master(leader);
+        cluster.leader_after(leader);
+        cluster.start_master(leader);
+    }
+    assert_eq!(cluster.leader(), 0);
+    watched.all_is_well(&mut cluster, "before");
+    for relay in cluster.relays() {
+        relay.cut();
+    }
+    // Clients and agents reach it as before. The others do not lead while it still says that it does.
+    let leads = |n: usize| framework::leads(cluster.master(n));
+    wait_for("another master leads", || {
+        let (one, two) = (leads(1), leads(2));
+        if one || two {
+            // Asked after the other one has answered.
+            assert!(!leads(0), "two masters lead");
+            Ok(())
+        } else {
+            Err("nobody")
+        }
+    });
+    let answer = http::get(cluster.master(0), "/state").unwrap();
+    assert_eq!((answer.status, &*answer.text()), (503, "No leader elected"));
+    let other = if leads(1) { 1 } else { 2 };
+    watched.framework.wait_for_master(cluster.master(other));
+    watched.nothing_happened();
+    for relay in cluster.relays() {
+        relay.heal();
+    }
+    assert_eq!(cluster.leader(), other);
+    watched.all_is_well(&mut cluster, "after");
     watched.end(cluster);
 }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::cluster::{cgroups_root, daemon, merged, ok, still_runs};
 use crate::daemon::Daemon;
 use crate::loopback::{Claim, PORTS};
+use crate::relay::Relay;
 use crate::wait::{wait_for, wait_up_to};
 use crate::{ZooKeeper, http, machine};
 
@@ -33,6 +34,7 @@ pub struct Builder {
     agent_flags: Vec<String>,
     credentials: Option<String>,
     in_file: bool,
+    relayed: bool,
 }
 
 impl Builder {
@@ -87,6 +89,13 @@ impl Builder {
         self
     }
 
+    /// The first master reaches ZooKeeper through [`HaCluster::relays`], which can be cut.
+    #[must_use]
+    pub fn first_master_relayed(mut self) -> Self {
+        self.relayed = true;
+        self
+    }
+
     /// Starts ZooKeeper, the masters and the agents, and waits until one leads and all agents are registered.
     ///
     /// # Panics
@@ -110,7 +119,13 @@ impl Builder {
             masters: Vec::new(),
             agents: Vec::new(),
             keep: false,
+            relays: Vec::new(),
         };
+        if self.relayed {
+            let (ip, members) = (cluster.zookeeper.ip(), cluster.zookeeper.members());
+            let relays = members.iter().map(|member| Relay::start(ip, *member));
+            cluster.relays = relays.collect();
+        }
         let source = if self.in_file {
             cluster.write_url();
             format!("file://{}", cluster.url_file().display())
@@ -118,6 +133,13 @@ impl Builder {
             cluster.url()
         };
         for n in 0..self.masters {
+            let source = if n == 0 && self.relayed {
+                let relays = cluster.relays.iter();
+                let relays: Vec<String> = relays.map(|relay| relay.address().to_string()).collect();
+                cluster.url_of(&relays.join(","))
+            } else {
+                source.clone()
+            };
             let part = cluster.part("master", n, 5050, |claim, dir| {
                 merged(master_flags(claim, dir, &source, self.masters), {
                     self.master_flags.clone()
@@ -236,6 +258,8 @@ pub struct HaCluster {
     agents: Vec<Part>,
     /// Logs and sandboxes are not removed.
     keep: bool,
+    /// Between the first master and each ZooKeeper server, if it was asked for.
+    relays: Vec<Relay>,
 }
 
 impl HaCluster {
@@ -249,6 +273,7 @@ impl HaCluster {
             agent_flags: Vec::new(),
             credentials: None,
             in_file: false,
+            relayed: false,
         }
     }
 
@@ -292,11 +317,19 @@ impl HaCluster {
 
     /// `zk://[USER:PASSWORD@]HOST:PORT,.../mesos`
     pub fn url(&self) -> String {
-        let servers = self.zookeeper.connect_string();
+        self.url_of(&self.zookeeper.connect_string())
+    }
+
+    fn url_of(&self, servers: &str) -> String {
         match &self.credentials {
             Some(credentials) => format!("zk://{credentials}@{servers}{ZK_PATH}"),
             None => format!("zk://{servers}{ZK_PATH}"),
         }
+    }
+
+    /// What the first master's connections to ZooKeeper go through.
+    pub fn relays(&self) -> &[Relay] {
+        &self.relays
     }
 
     /// The file that daemons read the URL from, if they were told so.

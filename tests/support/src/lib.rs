@@ -13,6 +13,7 @@ pub mod ha;
 pub mod http;
 pub mod loopback;
 pub mod machine;
+pub mod relay;
 pub mod scheduler;
 pub mod task;
 pub mod wait;
