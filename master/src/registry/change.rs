@@ -61,7 +61,7 @@ pub enum Change {
     Maintenance {
         /// The whole schedule; `None`: as if never written.
         schedule: Option<Schedule>,
-        /// All machines; those not named here are forgotten.
+        /// All machines, by their own ids; those not named here are forgotten.
         machines: BTreeMap<MachineKey, MachineInfo>,
         /// As by [`Change::Remove`].
         removed: Vec<AgentId>,

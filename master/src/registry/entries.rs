@@ -1,9 +1,14 @@
 //! The form in which the registry is stored: tables of keys and bytes, the same in every back end.
 //!
 //! Messages are protobuf. Times are nanoseconds since 1970 in 8 bytes, weights a double in 8 bytes, both big
-//! endian. Keys are ids, roles, and for machines `<ip> <host name>`, either of which may be empty.
+//! endian. Keys are ids and roles. Machines are always changed together and may be as many as agents, so they
+//! stand in 256 buckets, by the CRC-32 of `<ip> <host name>`: a change of one of them writes one bucket.
+use std::collections::BTreeMap;
+
 use mesos_types::AgentId;
-use mesos_wire::{Encoding, WireMessage};
+use mesos_wire::{Encoding, WireMessage, v1::MachineInfo};
+
+use prost::Message as _;
 
 use super::{Change, MachineKey, Registry};
 
@@ -64,7 +69,7 @@ pub(super) enum Step {
     Put(Table, String, Vec<u8>),
     /// Remove the key, if it is there.
     Remove(Table, String),
-    /// Remove every key of the table. Always before what is put into it by the same change.
+    /// Remove every key of the table but those that the same change puts into it, afterwards.
     Clear(Table),
 }
 
@@ -142,8 +147,20 @@ pub(super) fn steps(change: &Change) -> Vec<Step> {
                 None => Step::Remove(Table::Facts, SCHEDULE.to_owned()),
             });
             steps.push(Step::Clear(Table::Machines));
-            steps.extend(machines.iter().map(|(key, machine)| {
-                Step::Put(Table::Machines, machine_key(key), bytes(machine))
+            let mut buckets: BTreeMap<u32, Bucket> = BTreeMap::new();
+            for (key, machine) in machines {
+                buckets
+                    .entry(bucket(key))
+                    .or_default()
+                    .machines
+                    .push(bytes(machine));
+            }
+            steps.extend(buckets.into_iter().map(|(name, bucket)| {
+                Step::Put(
+                    Table::Machines,
+                    format!("{name:02x}"),
+                    bucket.encode_to_vec(),
+                )
             }));
         }
         Change::Leader(info) => {
@@ -177,8 +194,15 @@ fn bytes<M: WireMessage>(message: &M) -> Vec<u8> {
     mesos_wire::encode(Encoding::Protobuf, message)
 }
 
-fn machine_key(key: &MachineKey) -> String {
-    format!("{} {}", key.ip, key.hostname)
+/// Machines whose ids come to the same bucket, each a `MachineInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Bucket {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    machines: Vec<Vec<u8>>,
+}
+
+fn bucket(key: &MachineKey) -> u32 {
+    crc32fast::hash(format!("{} {}", key.ip, key.hostname).as_bytes()) & 0xff
 }
 
 /// Takes a stored entry into the registry.
@@ -217,14 +241,13 @@ pub(super) fn read(
             registry.weights.get_or_insert_default().insert(key, weight);
         }
         Table::Machines => {
-            let (ip, hostname) = key
-                .split_once(' ')
-                .ok_or("its key is not `<ip> <host name>`")?;
-            let key = MachineKey {
-                hostname: hostname.to_owned(),
-                ip: ip.to_owned(),
-            };
-            registry.machines.insert(key, message(value)?);
+            let bucket = Bucket::decode(value).map_err(|error| error.to_string())?;
+            for machine in &bucket.machines {
+                let machine: MachineInfo = message(machine)?;
+                registry
+                    .machines
+                    .insert(MachineKey::from(&machine.id), machine);
+            }
         }
         Table::Facts => match key.as_str() {
             MASTER => registry.master = Some(message(value)?),

@@ -8,7 +8,7 @@
 //!     /format             version of the form, as text
 //!     /epoch              who may write; its version counts every write
 //!     /journal            a change that is larger than one request, while it is made
-//!     /facts/<key>        what there is only one of
+//!     /<table>/<key>      of `facts` and `machines`, which have few keys
 //!     /<table>/<shard>/<key>
 //! ```
 //!
@@ -19,8 +19,8 @@ use std::fmt::Write as _;
 
 use crate::registry::entries::Table;
 
-/// Largest data of one node, in bytes. ZooKeeper's limit (`jute.maxbuffer`) is 1,048,575 for a whole packet.
-pub(super) const PART: usize = 256 * 1024;
+/// Largest data of one node, in bytes: with its path it fits in one request of the size that `plan` makes.
+pub(super) const PART: usize = 48 * 1024;
 
 /// The paths of one registry.
 #[derive(Debug, Clone)]
@@ -85,9 +85,15 @@ impl Layout {
     }
 }
 
+/// Whether the keys of the table are spread over shards.
+pub(super) fn has_shards(table: Table) -> bool {
+    // There is one of each fact, and there are 256 buckets of machines.
+    !matches!(table, Table::Facts | Table::Machines)
+}
+
 /// The shard in which the key is; `None`: the table has no shards.
 pub(super) fn shard_of(table: Table, key: &str) -> Option<String> {
-    (table != Table::Facts).then(|| format!("{:02x}", crc32fast::hash(key.as_bytes()) & 0xff))
+    has_shards(table).then(|| format!("{:02x}", crc32fast::hash(key.as_bytes()) & 0xff))
 }
 
 /// A key as the name of a node: everything but letters, digits, `-`, `_` and inner dots in percent signs.

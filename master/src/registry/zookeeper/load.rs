@@ -2,19 +2,21 @@
 use std::collections::BTreeMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use zookeeper_client::{Client, Error};
+use zookeeper_client::{Client, Error, MultiReadResult};
 
 use super::{
-    layout::{Layout, unescape},
-    plan::{Node, Plan},
+    layout::{Layout, has_shards, unescape},
+    plan::Plan,
 };
 use crate::registry::{
     Registry,
     entries::{self, Table},
 };
 
-/// Requests under way at a time. Each answer is at most [`super::layout::PART`] long, most are below 1 KiB.
-const UNDER_WAY: usize = 512;
+/// Requests under way at a time.
+const UNDER_WAY: usize = 64;
+/// Values asked for by one request. Most are below 1 KiB.
+const BATCH: usize = 64;
 
 /// Why it does not read.
 #[derive(Debug)]
@@ -34,7 +36,8 @@ pub(super) enum LoadError {
 pub(super) struct Loaded {
     pub registry: Registry,
     pub plan: Plan,
-    /// What is left of a large change, by name.
+    /// What is left of a large change, by name. While there is something, values may be half made: then
+    /// `registry` is empty.
     pub journal: BTreeMap<String, Vec<u8>>,
 }
 
@@ -42,27 +45,30 @@ pub(super) struct Loaded {
 pub(super) async fn load(client: &Client, layout: &Layout) -> Result<Loaded, LoadError> {
     let mut plan = Plan::new(layout.clone());
     let mut registry = Registry::default();
-    let entries: Vec<(Table, String)> = names(client, layout, &mut plan).await?;
-    let mut values = stream::iter(entries)
-        .map(async |(table, key)| {
-            let path = layout.entry(table, &key);
-            let value = value(client, &path).await?;
-            Ok((table, key, value))
-        })
-        .buffer_unordered(UNDER_WAY);
-    while let Some((table, key, (value, parts))) = values.try_next().await? {
-        let bytes = value.len();
-        if let Err(reason) = entries::read(&mut registry, table, key.clone(), &value) {
-            return Err(LoadError::Entry { table, key, reason });
-        }
-        plan.node(table, key, Node { parts, bytes });
-    }
-    drop(values);
     let mut journal = BTreeMap::new();
     for name in children(client, &layout.journal()).await? {
         let (data, _) = value(client, &layout.journal_entry(&name)).await?;
         journal.insert(name, data);
     }
+    let entries: Vec<(Table, String)> = names(client, layout, &mut plan).await?;
+    let batches: Vec<Vec<(Table, String)>> = entries.chunks(BATCH).map(<[_]>::to_vec).collect();
+    let mut values = stream::iter(batches)
+        .map(async |batch| {
+            let values = values(client, layout, &batch).await?;
+            Ok::<_, LoadError>((batch, values))
+        })
+        .buffer_unordered(UNDER_WAY);
+    while let Some((batch, values)) = values.try_next().await? {
+        for ((table, key), (value, parts)) in batch.into_iter().zip(values) {
+            plan.entry(table, key.clone(), &value, parts);
+            if journal.is_empty()
+                && let Err(reason) = entries::read(&mut registry, table, key.clone(), &value)
+            {
+                return Err(LoadError::Entry { table, key, reason });
+            }
+        }
+    }
+    drop(values);
     Ok(Loaded {
         registry,
         plan,
@@ -84,14 +90,14 @@ async fn names(
     let mut lists = Vec::new();
     let mut entries = Vec::new();
     for (table, names) in tables {
-        if table == Table::Facts {
-            for name in names {
-                entries.push((table, key(layout.table(table), &name)?));
-            }
-        } else {
+        if has_shards(table) {
             for shard in names {
                 lists.push((table, layout.shard(table, &shard)));
                 plan.shard(table, shard);
+            }
+        } else {
+            for name in names {
+                entries.push((table, key(layout.table(table), &name)?));
             }
         }
     }
@@ -115,10 +121,61 @@ fn key(parent: String, name: &str) -> Result<String, LoadError> {
     })
 }
 
+/// The values of entries, and in how many children each stands.
+async fn values(
+    client: &Client,
+    layout: &Layout,
+    entries: &[(Table, String)],
+) -> Result<Vec<(Vec<u8>, usize)>, LoadError> {
+    let paths: Vec<String> = entries
+        .iter()
+        .map(|(table, key)| layout.entry(*table, key))
+        .collect();
+    let mut reader = client.new_multi_reader();
+    for path in &paths {
+        reader.add_get_data(path).map_err(at(path))?;
+    }
+    let mut found = Vec::with_capacity(paths.len());
+    match reader.commit().await {
+        Ok(results) if results.len() == paths.len() => {
+            for (path, result) in paths.iter().zip(results) {
+                match result {
+                    MultiReadResult::Data { data, stat } => {
+                        found.push(value_of(client, path, data, stat.num_children).await?);
+                    }
+                    MultiReadResult::Error { err } => return Err(at(path)(err)),
+                    _ => {
+                        let odd = Error::UnexpectedError("something else than data".to_owned());
+                        return Err(at(path)(odd));
+                    }
+                }
+            }
+        }
+        // Servers older than 3.6 read one by one.
+        Ok(_) | Err(Error::Unimplemented) => {
+            for path in &paths {
+                found.push(value(client, path).await?);
+            }
+        }
+        Err(error) => return Err(at(layout.root())(error)),
+    }
+    Ok(found)
+}
+
 /// A node's value, and in how many children it stands.
 async fn value(client: &Client, path: &str) -> Result<(Vec<u8>, usize), LoadError> {
     let (data, stat) = client.get_data(path).await.map_err(at(path))?;
-    let parts = usize::try_from(stat.num_children).unwrap_or(0);
+    value_of(client, path, data, stat.num_children).await
+}
+
+/// The value of a node that holds `data` and has so many children.
+async fn value_of(
+    client: &Client,
+    path: &str,
+    data: Vec<u8>,
+    children: i32,
+) -> Result<(Vec<u8>, usize), LoadError> {
+    let parts = usize::try_from(children).unwrap_or(0);
     if parts == 0 {
         return Ok((data, 0));
     }

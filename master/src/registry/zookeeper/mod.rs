@@ -125,3 +125,6 @@ impl ZooKeeper {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

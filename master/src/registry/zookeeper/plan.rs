@@ -2,7 +2,10 @@
 //!
 //! In a `multi`, creating what is there and deleting what is not are errors, so the plan knows which nodes
 //! there are: all were read when the registry was taken over, and nobody else writes since.
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet, VecDeque},
+    hash::{BuildHasher as _, RandomState},
+};
 
 use tokio::sync::oneshot;
 
@@ -17,8 +20,9 @@ use crate::registry::{
 
 /// Most operations of one `multi`. More of them would only make the servers wait longer at a time.
 const MULTI_OPERATIONS: usize = 1000;
-/// Most bytes of one `multi`, well below the 1,048,575 of a packet.
-const MULTI_BYTES: usize = 512 * 1024;
+/// Most bytes of one `multi`. A packet may have 1,048,575 (`jute.maxbuffer`), but each server keeps the last
+/// 500 writes in memory (`zookeeper.commitLogCount`): this way they never take more than 32 MiB of its heap.
+const MULTI_BYTES: usize = 64 * 1024;
 /// What an operation takes beside its path and its data, at most, with two access rules.
 const OPERATION_BYTES: usize = 96;
 
@@ -73,11 +77,13 @@ impl Multi {
 
 /// How an entry is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Node {
+struct Node {
     /// Children that hold its value; 0: the node itself does.
-    pub parts: usize,
+    parts: usize,
     /// Length of its value.
-    pub bytes: usize,
+    bytes: usize,
+    /// Hash of its value, so that setting it to what it is costs nothing.
+    hash: u64,
 }
 
 /// The nodes there are, and will be once everything planned is made.
@@ -88,6 +94,8 @@ pub(super) struct Plan {
     shards: BTreeSet<(Table, String)>,
     /// Values and keys, in bytes.
     bytes: usize,
+    /// Of random keys, so that nobody can choose values that look the same.
+    hasher: RandomState,
 }
 
 impl Plan {
@@ -97,6 +105,7 @@ impl Plan {
             nodes: BTreeMap::new(),
             shards: BTreeSet::new(),
             bytes: 0,
+            hasher: RandomState::new(),
         }
     }
 
@@ -110,11 +119,17 @@ impl Plan {
         self.shards.insert((table, shard));
     }
 
-    /// Notes an entry that is there.
-    pub(super) fn node(&mut self, table: Table, key: String, node: Node) {
+    /// Notes an entry that is there, its value in so many children.
+    pub(super) fn entry(&mut self, table: Table, key: String, value: &[u8], parts: usize) {
+        let node = Node {
+            parts,
+            bytes: value.len(),
+            hash: self.hasher.hash_one(value),
+        };
         self.bytes += key.len() + node.bytes;
-        if let Some(old) = self.nodes.insert((table, key.clone()), node) {
-            self.bytes -= key.len() + old.bytes;
+        let length = key.len();
+        if let Some(old) = self.nodes.insert((table, key), node) {
+            self.bytes -= length + old.bytes;
         }
     }
 
@@ -170,11 +185,19 @@ impl Plan {
                 Step::Put(table, key, value) => self.put(*table, key, value, &mut operations),
                 Step::Remove(table, key) => self.remove(*table, key, &mut operations),
                 Step::Clear(table) => {
-                    let from = (*table, String::new());
+                    // What is put again by the same change is set then, if it is another value.
+                    let again: HashSet<&str> = steps
+                        .iter()
+                        .filter_map(|step| match step {
+                            Step::Put(of, key, _) if of == table => Some(key.as_str()),
+                            _ => None,
+                        })
+                        .collect();
                     let keys: Vec<String> = self
                         .nodes
-                        .range(from..)
+                        .range((*table, String::new())..)
                         .take_while(|((of, _), _)| of == table)
+                        .filter(|((_, key), _)| !again.contains(key.as_str()))
                         .map(|((_, key), _)| key.clone())
                         .collect();
                     for key in keys {
@@ -195,6 +218,11 @@ impl Plan {
         };
         let own = if parts == 0 { value } else { &[] };
         let old = self.nodes.get(&(table, key.to_owned())).copied();
+        if old
+            .is_some_and(|old| old.bytes == value.len() && old.hash == self.hasher.hash_one(value))
+        {
+            return;
+        }
         match old {
             Some(_) => operations.push(Operation::Set(path.clone(), own.to_vec())),
             None => {
@@ -218,10 +246,12 @@ impl Plan {
                 });
             }
         }
-        operations
-            .extend((parts..before).map(|index| Operation::Delete(Layout::part(&path, index))));
-        let bytes = value.len();
-        self.node(table, key.to_owned(), Node { parts, bytes });
+        operations.extend(
+            (parts..before)
+                .rev()
+                .map(|index| Operation::Delete(Layout::part(&path, index))),
+        );
+        self.entry(table, key.to_owned(), value, parts);
     }
 
     fn remove(&mut self, table: Table, key: &str, operations: &mut Vec<Operation>) {
@@ -230,7 +260,9 @@ impl Plan {
         };
         self.bytes -= key.len() + node.bytes;
         let path = self.layout.entry(table, key);
-        let parts = (0..node.parts).map(|index| Operation::Delete(Layout::part(&path, index)));
+        // The last one first: whenever this is cut short, those that are there count from 0.
+        let parts = (0..node.parts).rev();
+        let parts = parts.map(|index| Operation::Delete(Layout::part(&path, index)));
         operations.extend(parts);
         operations.push(Operation::Delete(path));
     }
