@@ -56,6 +56,7 @@ fn agent(number: usize) -> Agent {
         tasks: imbl::OrdSet::new(),
         executors: imbl::OrdMap::new(),
         offers: imbl::OrdSet::new(),
+        operations: imbl::OrdMap::new(),
         deactivation: None,
         planned: None,
     }

@@ -82,8 +82,11 @@ async fn a_session_with_a_volume_is_like_the_recorded_one() {
     client
         .accepted(&accept("accept-reserve-create", &offer))
         .await;
-    for (id, uuid) in [("op-reserve", 1), ("op-create", 2)] {
-        let apply = told(&mut agent).await;
+    let applies = [told(&mut agent).await, told(&mut agent).await];
+    for ((id, uuid), apply) in [("op-reserve", 1), ("op-create", 2)]
+        .into_iter()
+        .zip(applies)
+    {
         done(&mut agent, &apply, uuid).await;
         let update = loop {
             // An offer of what was made may come first.
@@ -235,8 +238,8 @@ async fn an_operators_session_is_like_the_recorded_one() {
     assert_eq!(operation["info"]["type"], "RESERVE");
     assert_eq!(operation["agent_id"]["value"], agent.id.as_str());
     assert_eq!(operate(&master, &agent, "create_volumes").await, accepted);
-    for uuid in [1, 2] {
-        let apply = told(&mut agent).await;
+    let applies = [told(&mut agent).await, told(&mut agent).await];
+    for (uuid, apply) in [1, 2].into_iter().zip(applies) {
         assert_eq!(apply.framework_id, None);
         done(&mut agent, &apply, uuid).await;
         assert!(matches!(agent.next().await, Body::AcknowledgeOperation(_)));

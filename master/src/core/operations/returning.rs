@@ -23,7 +23,10 @@ impl Core {
             Some(agent) => (agent.operations.clone(), agent.total.clone()),
             None => return Vec::new(),
         };
-        let mut speculation = Speculation::new(total);
+        // What is not answered counts as done in what the agent says that it has.
+        let unanswered = held.values().filter(|operation| !operation.is_terminal());
+        let unanswered = unanswered.map(|operation| (operation.uuid, steps(&operation.info)));
+        let mut speculation = Speculation::ahead(total, unanswered.collect());
         let mut missing = Vec::new();
         for operation in known.values() {
             if held.contains_key(&operation.uuid) {
@@ -43,19 +46,21 @@ impl Core {
         }
         for operation in held.into_values() {
             let before = known.get(&operation.uuid);
-            if !operation.is_terminal() {
-                speculation.expect(operation.uuid, steps(&operation.info));
-            } else if before.is_some_and(|before| !before.is_terminal()) {
+            if operation.is_terminal() && before.is_some_and(|before| !before.is_terminal()) {
                 self.counters
                     .operations
                     .ended(operation.kind(), operation.state());
             }
             match before {
-                // The allocations are in our own one.
-                Some(before) => self.add_operation(Operation {
-                    latest: operation.latest,
-                    ..Operation::clone(before)
-                }),
+                // The allocations are in our own one; the agent may not even know what it was.
+                Some(before) => {
+                    let mut latest = (*operation.latest).clone();
+                    latest.operation_id = before.id().cloned();
+                    self.add_operation(Operation {
+                        latest: Arc::new(latest),
+                        ..Operation::clone(before)
+                    });
+                }
                 None => self.add_operation(operation),
             }
         }

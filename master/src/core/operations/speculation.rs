@@ -40,6 +40,26 @@ impl Speculation {
         }
     }
 
+    /// An agent that has these resources, operations included that it has written down and not answered, in
+    /// whatever order.
+    pub(super) fn ahead(total: Resources, mut unanswered: Vec<(Uuid, Vec<Conversion>)>) -> Self {
+        let mut confirmed = total;
+        let mut steps = Vec::new();
+        // The last one is one that can be taken back.
+        while let Some((at, before)) = unanswered.iter().enumerate().find_map(|(at, (_, steps))| {
+            let back: Vec<Conversion> = steps.iter().rev().map(Conversion::inverse).collect();
+            Some((at, confirmed.apply_all(&back).ok()?))
+        }) {
+            steps.push(unanswered.remove(at));
+            confirmed = before;
+        }
+        let mut ahead = Self::new(confirmed);
+        for (uuid, conversions) in steps.into_iter().rev().chain(unanswered) {
+            ahead.expect(uuid, conversions);
+        }
+        ahead
+    }
+
     /// One more was sent.
     pub(super) fn expect(&mut self, uuid: Uuid, conversions: Vec<Conversion>) {
         self.push(uuid, conversions, Belief::Expected);
@@ -137,6 +157,21 @@ mod tests {
         agent.settle(id(3), true);
         assert!(agent.is_settled());
         assert_eq!(agent.total(), of("disk:9;disk(c):1"));
+    }
+
+    #[test]
+    fn an_agent_that_is_ahead_is_taken_back_when_it_fails() {
+        for order in [[1, 2], [2, 1]] {
+            let all = [turn("disk:4", "disk(a):4"), turn("disk(a):4", "disk(b):4")];
+            let unanswered = order.map(|n| (id(n), all[usize::try_from(n).unwrap() - 1].clone()));
+            let mut agent = Speculation::ahead(of("disk:6;disk(b):4"), unanswered.into());
+            assert_eq!(agent.total(), of("disk:6;disk(b):4"));
+            agent.settle(id(2), false);
+            assert_eq!(agent.total(), of("disk:6;disk(a):4"));
+            agent.settle(id(1), true);
+            assert!(agent.is_settled());
+            assert_eq!(agent.total(), of("disk:6;disk(a):4"));
+        }
     }
 
     #[test]

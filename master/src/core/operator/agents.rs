@@ -373,7 +373,7 @@ impl Core {
 
 /// Whether nothing runs on the agent and nothing is under way there.
 fn is_empty(agent: &Agent) -> bool {
-    agent.tasks.is_empty()
+    agent.tasks.is_empty() && agent.operations.is_empty()
 }
 
 /// The longest time a task may take to end, as the agent is told.

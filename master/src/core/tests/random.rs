@@ -88,9 +88,12 @@ impl Session {
             let new = self
                 .world
                 .subscribe(&format!(r#""id":{{"value":"{}"}},{AWARE}"#, old.id));
-            self.clients.retain(|client| client.id != old.id);
+            let known = FrameworkId::from(old.id.as_str());
             if !new.id.is_empty() {
+                self.clients.retain(|client| client.id != old.id);
                 self.clients.push(new);
+            } else if !self.world.core.state().frameworks.contains_key(&known) {
+                self.clients.retain(|client| client.id != old.id);
             }
             return;
         }
