@@ -126,8 +126,10 @@ pub fn main_execute() -> ExitCode {
 }
 
 fn run(command: Command) -> ExitCode {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MESOS_CLI_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("MESOS_CLI_LOG").unwrap_or_else(|_| {
+            tracing_subscriber::EnvFilter::new("warn,mesos_detector=error,zookeeper_client=error")
+        });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

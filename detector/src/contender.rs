@@ -12,11 +12,13 @@ use crate::{
     backoff::Backoff,
     candidate::{Candidate, PREFIX, content},
     detector::resolve,
-    session::{End, Problem, Session},
+    session::{End, Problem, Purpose, Session},
 };
 
 /// First pause between attempts to get a session, or a place in it.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest one: there are few masters, and everybody waits for them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where a contender stands.
 #[derive(Debug, Clone)]
@@ -211,7 +213,7 @@ impl Task {
 
     /// Becomes a candidate and stays one until that is lost (`Some`) or something else is wanted (`None`).
     async fn stand(&mut self, round: u64, info: &MasterInfo) -> Option<Loss> {
-        let mut backoff = Backoff::new(FIRST_PAUSE);
+        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         self.tell(round, Candidacy::Joining { problem: None });
         loop {
             let opened = self.or_wanted(open(&self.source, self.settings)).await?;
@@ -332,7 +334,7 @@ async fn wanted_otherwise(inbox: &mut watch::Receiver<Wanted>, stop: &Cancellati
 
 async fn open(source: &Source, settings: Settings) -> Result<Session, String> {
     match resolve(source).await? {
-        Target::ZooKeeper(ensemble) => Session::open(&ensemble, settings)
+        Target::ZooKeeper(ensemble) => Session::open(&ensemble, settings, Purpose::Stand)
             .await
             .map_err(|problem| problem.chain()),
         Target::Fixed(address) => Err(format!(

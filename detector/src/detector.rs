@@ -9,11 +9,13 @@ use crate::{
     Detected, Leader, MasterAddress, Settings, Source, Target,
     backoff::Backoff,
     candidate::Candidate,
-    session::{Problem, Session},
+    session::{Problem, Purpose, Session},
 };
 
 /// First pause between attempts to get a session.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
+/// Longest one: many may ask the same few servers.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// First pause after a request that failed within a session.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// How often a file with a fixed address is looked at again.
@@ -22,7 +24,7 @@ const FILE_INTERVAL: Duration = Duration::from_secs(5);
 /// Knows the leading master. Dropping it ends its work; receivers keep the last value.
 ///
 /// It never gives up: whatever is wrong with ZooKeeper, the network or the file is published as
-/// [`Detected::problem`], and tried again after a pause of at most 10 s. Host names are looked up anew for
+/// [`Detected::problem`], and tried again after a pause of at most 5 s. Host names are looked up anew for
 /// each connection, and a file is read anew for each session, so an ensemble that moved is found again.
 #[derive(Debug)]
 pub struct Detector {
@@ -105,7 +107,7 @@ impl Detector {
 
 /// Follows the source for ever.
 async fn follow(source: &Source, settings: Settings, sender: &watch::Sender<Detected>) {
-    let mut backoff = Backoff::new(FIRST_PAUSE);
+    let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         match resolve(source).await {
             Err(problem) => lost(sender, problem),
@@ -114,17 +116,19 @@ async fn follow(source: &Source, settings: Settings, sender: &watch::Sender<Dete
                 tokio::time::sleep(FILE_INTERVAL).await;
                 continue;
             }
-            Ok(Target::ZooKeeper(ensemble)) => match Session::open(&ensemble, settings).await {
-                Err(problem) => lost(sender, problem.chain()),
-                Ok(session) => {
-                    backoff.reset();
-                    tokio::select! {
-                        _ = session.keep(None) => {}
-                        () = observe(&session, sender) => {}
+            Ok(Target::ZooKeeper(ensemble)) => {
+                match Session::open(&ensemble, settings, Purpose::Look).await {
+                    Err(problem) => lost(sender, problem.chain()),
+                    Ok(session) => {
+                        backoff.reset();
+                        tokio::select! {
+                            () = session.ended() => {}
+                            () = observe(&session, sender) => {}
+                        }
+                        lost(sender, "the session with ZooKeeper is lost".to_owned());
                     }
-                    lost(sender, "the session with ZooKeeper is lost".to_owned());
                 }
-            },
+            }
         }
         tokio::time::sleep(backoff.pause()).await;
     }
@@ -189,7 +193,7 @@ fn told(sender: &watch::Sender<Detected>, leader: Option<Leader>, problem: Optio
 
 /// Publishes each change for as long as the session lives; never ends by itself.
 async fn observe(session: &Session, sender: &watch::Sender<Detected>) {
-    let mut backoff = Backoff::new(FIRST_RETRY);
+    let mut backoff = Backoff::new(FIRST_RETRY, LONGEST_PAUSE);
     let mut fresh = false;
     loop {
         match observe_once(session, sender, &mut fresh).await {
@@ -206,7 +210,7 @@ async fn observe(session: &Session, sender: &watch::Sender<Detected>) {
     }
 }
 
-/// The session's end is told by `keep`, and a lost connection is no news before that.
+/// The session's end is told by its watcher, and a lost connection is no news before that.
 fn session_troubled(problem: &Problem) -> bool {
     use zookeeper_client::Error;
     matches!(

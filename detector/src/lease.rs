@@ -10,8 +10,8 @@ use std::{
 
 /// A promise that ends by itself: until it does, ZooKeeper has not given our place to anybody else.
 ///
-/// It runs from the moment the last exchange with ZooKeeper that succeeded was *begun*, for the negotiated
-/// session timeout, and is renewed about every third of that. A process that was frozen and wakes up finds
+/// It runs for the negotiated session timeout from the beginning of the last exchange that all of ZooKeeper
+/// is known to have taken note of, and is renewed four times in that time. A process that was frozen and wakes up finds
 /// it run out, whatever else it has not heard yet; so check it before each act that only a leader may do.
 /// Clones share it. A lease that was revoked or belongs to a candidacy that was lost never becomes valid again.
 ///

@@ -13,8 +13,9 @@ use crate::{Ensemble, Lease};
 /// Session timeouts that are asked for; the servers may narrow them further.
 const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(24 * 3600);
-/// Exchanges within one session timeout, so that one or two may fail.
-const EXCHANGES: u32 = 3;
+/// Exchanges within one session timeout, so that one or two may fail. A quarter of the shortest session
+/// (2 ticks of the servers) is as long as the servers take to tell each other whom they heard (half a tick).
+const EXCHANGES: u32 = 4;
 /// Pause after an exchange that failed while the session may still live.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -98,6 +99,27 @@ pub(crate) enum End {
     NodeRemoved,
 }
 
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To hold a place, with a lease: a server that hangs is left soon, and there is much talk.
+    Stand,
+    /// To look who leads. There may be tens of thousands of these, so they say little.
+    Look,
+}
+
+impl Purpose {
+    /// Silence of a server after which another one is tried. The client library pings after 3/8 of it.
+    fn connection_timeout(self, session_timeout: Duration) -> Duration {
+        match self {
+            // Two servers that hang can be left within one session.
+            Self::Stand => session_timeout / 4,
+            // The most that the library takes.
+            Self::Look => session_timeout * 3 / 5,
+        }
+    }
+}
+
 /// One session. Dropping it closes it, which removes its ephemeral nodes.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -109,7 +131,11 @@ pub(crate) struct Session {
 
 impl Session {
     /// Connects to one of the servers. Host names are looked up anew.
-    pub(crate) async fn open(ensemble: &Ensemble, settings: Settings) -> Result<Self, Problem> {
+    pub(crate) async fn open(
+        ensemble: &Ensemble,
+        settings: Settings,
+        purpose: Purpose,
+    ) -> Result<Self, Problem> {
         let wanted = settings
             .session_timeout
             .clamp(*TIMEOUTS.start(), *TIMEOUTS.end());
@@ -117,6 +143,7 @@ impl Session {
         // The operations of 3.4 are enough for us, and every server knows them.
         let mut connector = zk::Client::connector()
             .with_session_timeout(wanted)
+            .with_connection_timeout(purpose.connection_timeout(wanted))
             .with_server_version(3, 4, 0)
             .with_fail_eagerly();
         if let Some(credentials) = ensemble.credentials() {
@@ -162,7 +189,7 @@ impl Session {
         self.timeout
     }
 
-    /// Valid until a session timeout after the last exchange; over for good when the session is.
+    /// For how long the session is safe, while [`keep`](Self::keep) runs; over for good when it has ended.
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -203,11 +230,32 @@ impl Session {
         }
     }
 
-    /// Exchanges something with ZooKeeper every third of the session timeout, and answers when the session,
-    /// or the node `own`, is no more. By then the lease is revoked.
+    /// Answers when the session is over: ZooKeeper has said so, or there was no connection for a session
+    /// timeout. For those who only look.
+    pub(crate) async fn ended(&self) {
+        let mut states = self.client.state_watcher();
+        loop {
+            let state = states.state();
+            if state.is_terminated() {
+                return;
+            }
+            if state == zk::SessionState::Disconnected {
+                if timeout(self.timeout, states.changed()).await.is_err() {
+                    return;
+                }
+            } else {
+                states.changed().await;
+            }
+        }
+    }
+
+    /// Exchanges something with ZooKeeper four times within the session timeout, renews the lease, and answers
+    /// when the session, or the node `own`, is no more. By then the lease is revoked.
     ///
-    /// An exchange is a `sync`, which the leader of the ensemble must carry out, and a look at the node: a
-    /// server that is cut off from the others cannot answer it for long.
+    /// An exchange is a `sync`, which the leader of the ensemble must carry out, and a look at the node. The
+    /// server that we are connected to tells the leader at its next ping, at most half a tick later, that it
+    /// heard of us; both travel on one connection. So an exchange that succeeds proves that the leader knows of
+    /// the one *before* it, and from the beginning of that one the lease runs.
     pub(crate) async fn keep(&self, own: Option<&str>) -> End {
         let end = self.kept(own).await;
         self.lease.revoke();
@@ -217,6 +265,7 @@ impl Session {
     async fn kept(&self, own: Option<&str>) -> End {
         let every = self.timeout / EXCHANGES;
         let path = own.unwrap_or(self.ensemble.path());
+        let mut last = None;
         let mut states = self.client.state_watcher();
         loop {
             let began = Instant::now();
@@ -229,7 +278,9 @@ impl Session {
                 Ok(Ok(None)) if own.is_some() => return End::NodeRemoved,
                 // To look is not forbidden by any ACL; that it is answered is what counts.
                 Ok(Ok(_) | Err(zk::Error::NoAuth | zk::Error::NoNode)) => {
-                    self.lease.renew(began, self.timeout);
+                    if let Some(proved) = last.replace(began) {
+                        self.lease.renew(proved, self.timeout);
+                    }
                     began + every
                 }
                 Ok(Err(
