@@ -10,6 +10,7 @@
 mod figures;
 mod harm;
 mod ledger;
+mod promises;
 mod watch;
 
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use rand::{Rng, SeedableRng};
 use crate::figures::Figures;
 use crate::harm::{Harm, How};
 use crate::ledger::Ledger;
+use crate::promises::Promises;
 use crate::watch::Watch;
 
 /// How long there may be no leader.
@@ -36,6 +38,8 @@ const BACK: Duration = Duration::from_secs(60);
 /// How long a part stays away, at most. Longer than a session with ZooKeeper lives, shorter than an agent
 /// takes to be called unreachable.
 const AWAY: Duration = Duration::from_secs(9);
+/// How soon something fails again, at most, and comes back then.
+const AGAIN: Duration = Duration::from_millis(1500);
 /// Tasks that are kept running.
 const TASKS: usize = 10;
 
@@ -93,6 +97,7 @@ struct Chaos {
     /// Of every framework that ever subscribed.
     ids: HashSet<String>,
     ledger: Ledger,
+    promises: Promises,
     watch: Watch,
     figures: Figures,
 }
@@ -103,6 +108,7 @@ enum Step {
     Strike(Harm),
     Launch,
     End,
+    Promise,
 }
 
 impl Chaos {
@@ -114,6 +120,7 @@ impl Chaos {
             random: StdRng::seed_from_u64(seed),
             ids: HashSet::from([framework.id()]),
             ledger: Ledger::new(&cluster.dir().join("tasks")),
+            promises: Promises::default(),
             watch: Watch::start(cluster.masters()),
             figures: Figures::default(),
             framework,
@@ -145,6 +152,10 @@ impl Chaos {
         violations.extend(self.ledger.reconcile(&self.framework));
         violations.extend(self.launch_everywhere());
         violations.extend(self.passer_by());
+        if let Ok(leader) = self.cluster.try_leader() {
+            let kept = self.promises.check(self.cluster.master(leader));
+            violations.extend(kept.err());
+        }
         violations.extend(ledger::risen(&self.framework));
         violations.extend(self.watch.violations());
         let (outage, changes) = self.watch.outage();
@@ -183,6 +194,7 @@ impl Chaos {
             .saturating_sub(TASKS)
             .clamp(1, 10);
         steps.extend(std::iter::repeat_n(Step::End, surplus));
+        steps.extend([Step::Promise; 2]);
         steps.shuffle(&mut self.random);
         for step in steps {
             match step {
@@ -190,6 +202,7 @@ impl Chaos {
                 Step::Launch => {
                     self.ledger.launch(&self.framework, None);
                 }
+                Step::Promise => self.promise(),
                 Step::End => {
                     let n = self.random.random_range(0..1000);
                     let way = self.random.random_range(0..3);
@@ -207,6 +220,26 @@ impl Chaos {
                 // What it had half done goes on at this moment.
                 self.ledger.launch(&self.framework, None);
             }
+            if self.random.random_bool(0.3) {
+                // Again, while it recovers.
+                self.pause(AGAIN);
+                harm.strike(&mut self.cluster);
+                self.pause(AGAIN);
+                harm.undo(&mut self.cluster);
+            }
+        }
+    }
+
+    /// An operator changes a weight, at whichever master: one that does not lead changes nothing.
+    fn promise(&mut self) {
+        let masters = self.cluster.masters();
+        let role = format!("role-{}", self.random.random_range(0..5));
+        let weight = f64::from(self.random.random_range(2..1000));
+        let leader = self.framework.notes().stream.as_ref().map(|(at, _)| *at);
+        let any = self.random.random_range(0..masters.len());
+        let at = leader.or_else(|| masters.get(any).copied());
+        if let Some(at) = at {
+            self.promises.change(at, &role, weight);
         }
     }
 
