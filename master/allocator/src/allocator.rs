@@ -1,6 +1,7 @@
 //! The allocator's state, and who comes and goes.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
@@ -10,14 +11,16 @@ use mesos_types::{AgentId, FrameworkId, Resources};
 
 use crate::{
     AgentSpec, AllocatorError, FrameworkSpec, Options, Quota, Weight,
-    agent::Agent,
+    agent::{Agent, Interest},
     amounts::Amounts,
+    bits::Bits,
     charge::Charge,
     filters::Subscriber,
     framework::{Framework, Subscription},
     maintenance::Maintenance,
     roles::Roles,
-    table::{AgentKey, FrameworkKey, RoleKey, Table},
+    sweep::Sweep,
+    table::{AgentKey, FrameworkKey, Key, RoleKey, Table},
 };
 
 /// Divides the resources of agents among frameworks: fairly among roles by dominant share,
@@ -38,6 +41,16 @@ pub struct Allocator {
     pub(crate) timers: BTreeSet<(Duration, AgentKey)>,
     /// How many subscriptions have smallest offers of their own.
     pub(crate) own_minimums: usize,
+    /// The smallest offers otherwise.
+    pub(crate) least: Vec<Amounts>,
+    /// Agents that are offered and have something available, by row.
+    pub(crate) rows_with_something: Bits,
+    /// Who is to be shown all of those.
+    pub(crate) sweep: Sweep,
+    /// Who got nothing of an agent because of a quota, in this turn.
+    pub(crate) exhausted: RefCell<Vec<Subscriber>>,
+    /// How many agents have something revocable.
+    pub(crate) revocable_agents: usize,
     pub(crate) maintenance: Maintenance,
     /// Nothing is offered until then, or until so many agents are there, if any role has a quota.
     pub(crate) hold: Option<Hold>,
@@ -59,17 +72,22 @@ impl Allocator {
     pub fn new(options: Options) -> Self {
         Self {
             roles: Roles::new(&options),
-            options,
             agents: Table::default(),
             frameworks: Table::default(),
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             own_minimums: 0,
+            least: options.min_allocatable.iter().map(Amounts::from).collect(),
+            rows_with_something: Bits::default(),
+            sweep: Sweep::default(),
+            exhausted: RefCell::default(),
+            revocable_agents: 0,
             maintenance: Maintenance::default(),
             hold: None,
             runs: 0,
             whitelist: None,
             epoch: 0,
+            options,
         }
     }
 
@@ -85,7 +103,7 @@ impl Allocator {
         self.end_refusals(key, |_| true);
         self.apply_activity(key);
         self.maintenance.ask_again(key, true);
-        self.queue_all();
+        self.show_all(key, |_| true);
     }
 
     /// Replaces what a framework says about itself; filters of roles that it keeps stay.
@@ -100,7 +118,7 @@ impl Allocator {
         let key = self.known_framework(id)?;
         self.subscribe(key, spec);
         self.apply_activity(key);
-        self.queue_all();
+        self.show_all(key, |_| true);
         Ok(())
     }
 
@@ -112,15 +130,10 @@ impl Allocator {
         let key = self.known_framework(id)?;
         let mut freed = Vec::new();
         for (agent_key, agent) in self.agents.iter_mut() {
-            agent.filters.forget_framework(key);
-            let held: Vec<_> = agent
-                .used()
-                .iter()
-                .filter(|((who, _), _)| *who == key)
-                .collect();
-            let held: Vec<_> = held.into_iter().map(|(who, r)| (*who, r.clone())).collect();
-            for (who, resources) in held {
-                let less = agent.give_back(who, &resources);
+            let mine = agent.used().iter().map(|(who, _)| *who);
+            let mine: Vec<Subscriber> = mine.filter(|who| who.0 == key).collect();
+            for who in mine {
+                let (_, less) = agent.give_back_all(who);
                 self.roles.charge(who.1, key, &less, false);
                 agent.filters.end_throttles();
                 freed.push(agent_key);
@@ -158,7 +171,7 @@ impl Allocator {
         }
         self.apply_activity(key);
         self.maintenance.ask_again(key, false);
-        self.queue_all();
+        self.show_all(key, |_| true);
         Ok(())
     }
 
@@ -198,7 +211,7 @@ impl Allocator {
         self.set_suppressed(key, &roles, false);
         self.end_refusals(key, |role| roles.contains(&role));
         self.maintenance.ask_again(key, false);
-        self.queue_all();
+        self.show_all(key, |role| roles.contains(&role));
         Ok(())
     }
 
@@ -221,8 +234,9 @@ impl Allocator {
             .map(|(framework, resources)| Ok((framework, by_role(framework, resources)?)))
             .collect::<Result<_, AllocatorError>>()?;
         let agent = Agent::new(id.clone(), spec);
-        let total = Amounts::all(agent.total());
-        self.roles.resize_cluster(&Amounts::default(), &total);
+        self.roles
+            .resize_cluster(&Amounts::default(), agent.total_amounts());
+        self.revocable_agents += usize::from(agent.has_revocable());
         for (role, amounts) in agent.reservations() {
             self.roles.reserve(&role, &amounts);
         }
@@ -327,10 +341,12 @@ impl Allocator {
         change: impl FnOnce(&mut Agent) -> T,
     ) -> Option<T> {
         let agent = self.agents.get_mut(key)?;
-        let (before, reserved) = (Amounts::all(agent.total()), agent.reservations());
+        let (before, reserved) = (agent.total_amounts().clone(), agent.reservations());
+        self.revocable_agents -= usize::from(agent.has_revocable());
         let changed = change(agent);
-        let (after, reserves) = (Amounts::all(agent.total()), agent.reservations());
-        self.roles.resize_cluster(&before, &after);
+        self.revocable_agents += usize::from(agent.has_revocable());
+        let reserves = agent.reservations();
+        self.roles.resize_cluster(&before, agent.total_amounts());
         if reserved != reserves {
             for (role, amounts) in reserves {
                 self.roles.reserve(&role, &amounts);
@@ -349,11 +365,14 @@ impl Allocator {
         let Some(agent) = self.agents.get_mut(key) else {
             return;
         };
-        let free = if is_offered(self.whitelist.as_ref(), agent) {
+        let offered = is_offered(self.whitelist.as_ref(), agent);
+        let free = if offered {
             agent.free()
         } else {
             Amounts::default()
         };
+        let something = offered && !agent.available().is_empty();
+        self.rows_with_something.set(key.index(), something);
         self.roles.change_free(&agent.known_free, &free);
         agent.known_free = free;
     }
@@ -373,16 +392,18 @@ impl Allocator {
         if let Some(at) = agent.timer {
             self.timers.remove(&(at, key));
         }
+        self.rows_with_something.set(key.index(), false);
+        self.revocable_agents -= usize::from(agent.has_revocable());
         self.maintenance.forget_agent(key);
         for (who, resources) in agent.used() {
-            let less = Charge::of(resources, true).negative();
+            let less = Charge::of(resources).negative();
             self.roles.charge(who.1, who.0, &less, false);
             self.end_holding(*who);
         }
         self.roles
             .change_free(&agent.known_free, &Amounts::default());
-        let total = Amounts::all(agent.total());
-        self.roles.resize_cluster(&total, &Amounts::default());
+        self.roles
+            .resize_cluster(agent.total_amounts(), &Amounts::default());
         for (role, amounts) in agent.reservations() {
             self.roles
                 .reserve(&role, &Amounts::default().minus(&amounts));
@@ -427,8 +448,8 @@ impl Allocator {
         let keys: Vec<AgentKey> = self.agents.iter().map(|(key, _)| key).collect();
         for key in keys {
             self.recount(key);
+            self.enqueue(key);
         }
-        self.queue_all();
     }
 
     /// Gives a role another quota, at once; an empty one is none. Its name must be valid, and the
@@ -478,10 +499,7 @@ impl Allocator {
     /// Any framework; one that was never heard of gets a row.
     fn framework_key(&mut self, id: &FrameworkId) -> FrameworkKey {
         let known = self.frameworks.key(id.as_str());
-        known.unwrap_or_else(|| {
-            self.frameworks
-                .insert(id.clone(), Framework::unknown(id.as_str()))
-        })
+        known.unwrap_or_else(|| self.frameworks.insert(id.clone(), Framework::unknown(id)))
     }
 
     fn subscribed(
@@ -519,7 +537,9 @@ impl Allocator {
         let minimums_before = framework.own_minimums();
         let mut left = std::mem::take(&mut framework.subscriptions);
         for path in &spec.roles {
-            let role = self.roles.add_client(path, key, framework.name.clone());
+            let role = self
+                .roles
+                .add_client(path, key, framework.id.as_str().into());
             let epoch = left.remove(&role).map_or_else(
                 || {
                     self.epoch += 1;
@@ -530,7 +550,10 @@ impl Allocator {
             let subscription = Subscription {
                 suppressed: spec.suppressed.contains(path),
                 epoch,
-                min_allocatable: spec.min_allocatable.get(path).cloned(),
+                min_allocatable: spec
+                    .min_allocatable
+                    .get(path)
+                    .map(|own| own.iter().map(Amounts::from).collect()),
             };
             framework.subscriptions.insert(role, subscription);
         }
@@ -595,7 +618,7 @@ impl Allocator {
             let Some(agent) = self.agents.get_mut(agent) else {
                 return;
             };
-            let first = !agent.used().contains_key(&who);
+            let first = !agent.is_holder(who);
             let more = agent.charge(who, resources);
             self.roles.charge(role, key, &more, true);
             if first {
@@ -628,8 +651,8 @@ impl Allocator {
             self.roles.remove_client(role, key);
         }
         if !framework.added && framework.holdings.is_empty() {
-            let name = framework.name.clone();
-            self.frameworks.remove(&name);
+            let id = framework.id.clone();
+            self.frameworks.remove(id.as_str());
         }
     }
 
@@ -638,20 +661,27 @@ impl Allocator {
         let Some(agent) = self.agents.get_mut(key) else {
             return;
         };
-        if !agent.queued {
-            agent.queued = true;
+        if agent.interest == Interest::Nobody {
             self.queue.push_back(key);
+        }
+        agent.interest = Interest::Anybody;
+    }
+
+    /// The next run shows the framework all agents, for those of its roles.
+    fn show_all(&mut self, key: FrameworkKey, of: impl Fn(RoleKey) -> bool) {
+        let Some(framework) = self.frameworks.get(key) else {
+            return;
+        };
+        let roles: Vec<RoleKey> = framework.subscriptions.keys().copied().collect();
+        for role in roles {
+            if of(role) {
+                self.join_sweep((key, role));
+            }
         }
     }
 
-    /// The next run looks at every agent that has anything to offer.
-    pub(crate) fn queue_all(&mut self) {
-        for (key, agent) in self.agents.iter_mut() {
-            if agent.active && !agent.queued && !agent.available().is_empty() {
-                agent.queued = true;
-                self.queue.push_back(key);
-            }
-        }
+    pub(crate) fn subscription(&self, who: Subscriber) -> Option<&Subscription> {
+        self.frameworks.get(who.0)?.subscriptions.get(&who.1)
     }
 }
 

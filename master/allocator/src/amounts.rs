@@ -106,6 +106,11 @@ impl Amounts {
         self.merge(other, i64::max)
     }
 
+    /// The smaller of both, name by name.
+    pub fn smaller(&self, other: &Self) -> Self {
+        self.merge(other, i64::min)
+    }
+
     /// Nothing where there is less than nothing.
     pub fn at_least_zero(self) -> Self {
         if self.iter().all(|(_, amount)| amount > 0) {
@@ -183,9 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn the_larger_is_chosen_by_name() {
+    fn the_larger_and_the_smaller_are_chosen_by_name() {
         let (a, b) = (amounts("cpus:1;foo:2"), amounts("cpus:2;bar:1"));
         assert_eq!(a.larger(&b), amounts("cpus:2;foo:2;bar:1"));
+        assert_eq!(a.smaller(&b), amounts("cpus:1"));
     }
 
     fn any() -> impl Strategy<Value = Amounts> {

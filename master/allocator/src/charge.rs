@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mesos_types::{Resources, is_subrole};
+use mesos_types::{Resource, Resources, is_subrole};
 
 use crate::amounts::Amounts;
 
@@ -17,14 +17,19 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// `special`: something may be reserved, revocable or shared.
-    pub fn of(resources: &Resources, special: bool) -> Self {
+    /// Of resources of which nothing is reserved or revocable.
+    pub fn plain(all: Amounts) -> Self {
+        Self {
+            all,
+            ..Self::default()
+        }
+    }
+
+    pub fn of(resources: &Resources) -> Self {
         let all = Amounts::all(resources);
-        if !special {
-            return Self {
-                all,
-                ..Self::default()
-            };
+        let plain = |r: &Resource| r.meta.reservations.is_empty() && !r.meta.revocable;
+        if resources.distinct().all(plain) {
+            return Self::plain(all);
         }
         Self {
             all,
@@ -89,7 +94,7 @@ mod tests {
     #[test]
     fn reservations_count_for_the_role_they_are_for_and_those_above_it() {
         let resources = parse_resources("cpus:1;cpus(a):2;cpus(a/b):4", "*").unwrap();
-        let charge = Charge::of(&resources, true);
+        let charge = Charge::of(&resources);
         let counted = |role| charge.counted(role).get("cpus");
         assert_eq!(counted("a"), 1000);
         assert_eq!(counted("a/b"), 3000);

@@ -39,7 +39,7 @@ impl Allocator {
             .filter_map(|((framework, role), resources)| {
                 let framework = self.frameworks.get(*framework)?;
                 Some((
-                    framework.name.as_ref().into(),
+                    framework.id.clone(),
                     resources.allocated_to(&self.roles.path(*role)),
                 ))
             });
@@ -97,12 +97,15 @@ impl Allocator {
         Quantities::from(self.roles.held_by_all())
     }
 
-    /// By role, how many filters of frameworks in it are active.
+    /// By role, how many filters of frameworks in it are active. Looks at every agent.
     pub fn offer_filters(&self) -> BTreeMap<Arc<str>, usize> {
         let mut counts = BTreeMap::new();
         for (_, agent) in self.agents.iter() {
-            for who in agent.filters.asked() {
-                *counts.entry(self.roles.path(who.1)).or_default() += 1;
+            for (who, epoch) in agent.filters.asked() {
+                let subscription = self.subscription(who);
+                if subscription.is_some_and(|subscription| subscription.epoch == epoch) {
+                    *counts.entry(self.roles.path(who.1)).or_default() += 1;
+                }
             }
         }
         counts

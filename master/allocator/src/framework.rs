@@ -1,23 +1,22 @@
 //! One framework as the allocator sees it: its roles and what it may be offered.
 
-use std::{collections::HashMap, sync::Arc};
+use mesos_types::{FrameworkCapabilities, FrameworkId};
+use rustc_hash::FxHashMap;
 
-use mesos_types::{FrameworkCapabilities, Quantities};
-
-use crate::table::RoleKey;
+use crate::{amounts::Amounts, table::RoleKey};
 
 /// A framework, perhaps known only from what it holds.
 #[derive(Debug)]
 pub(crate) struct Framework {
-    pub name: Arc<str>,
+    pub id: FrameworkId,
     /// Was added by the master, rather than found in the use of an agent.
     pub added: bool,
     /// Connected: wants offers at all.
     pub active: bool,
     pub capabilities: FrameworkCapabilities,
-    pub subscriptions: HashMap<RoleKey, Subscription>,
+    pub subscriptions: FxHashMap<RoleKey, Subscription>,
     /// On how many agents it holds something in a role, subscribed or not.
-    pub holdings: HashMap<RoleKey, usize>,
+    pub holdings: FxHashMap<RoleKey, usize>,
 }
 
 /// A framework in one of its roles.
@@ -27,19 +26,19 @@ pub(crate) struct Subscription {
     /// Changes when all its refusals become void.
     pub epoch: u64,
     /// In place of the cluster's smallest offers.
-    pub min_allocatable: Option<Vec<Quantities>>,
+    pub min_allocatable: Option<Vec<Amounts>>,
 }
 
 impl Framework {
     /// One that has not been added yet.
-    pub fn unknown(name: &str) -> Self {
+    pub fn unknown(id: &FrameworkId) -> Self {
         Self {
-            name: name.into(),
+            id: id.clone(),
             added: false,
             active: false,
             capabilities: FrameworkCapabilities::default(),
-            subscriptions: HashMap::new(),
-            holdings: HashMap::new(),
+            subscriptions: FxHashMap::default(),
+            holdings: FxHashMap::default(),
         }
     }
 

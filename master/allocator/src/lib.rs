@@ -13,6 +13,7 @@
 mod agent;
 mod allocator;
 mod amounts;
+mod bits;
 mod charge;
 mod error;
 mod figures;
@@ -24,8 +25,10 @@ mod options;
 mod policy;
 mod quota;
 mod roles;
+mod run;
 mod share;
 mod sorter;
+mod sweep;
 mod table;
 
 pub use allocator::Allocator;

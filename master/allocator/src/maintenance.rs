@@ -137,7 +137,8 @@ impl Allocator {
             else {
                 continue;
             };
-            let holders: BTreeSet<FrameworkKey> = agent.used().keys().map(|who| who.0).collect();
+            let holders: BTreeSet<FrameworkKey> =
+                agent.used().iter().map(|(who, _)| who.0).collect();
             for framework in holders {
                 let Some(known) = self.frameworks.get(framework).filter(|f| f.active) else {
                     continue;
@@ -148,9 +149,9 @@ impl Allocator {
                 }
                 asked.outstanding = true;
                 proposals.push(InverseProposal {
-                    framework: known.name.as_ref().into(),
+                    framework: known.id.clone(),
                     agent: agent.id.clone(),
-                    unavailability: absence.unavailability.clone(),
+                    unavailability: absence.unavailability,
                 });
             }
         }

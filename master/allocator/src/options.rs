@@ -14,7 +14,7 @@ use mesos_wire::v1::{
     agent_info::{Capability, capability::Type},
 };
 
-use crate::{DominantShare, Policy, Random, Weight};
+use crate::{DominantShare, Policy, Random, Weight, amounts::Amounts};
 
 /// How the whole cluster is divided.
 #[derive(Debug, Clone)]
@@ -140,7 +140,7 @@ pub fn parse_min_allocatable(text: &str) -> Result<Vec<Quantities>, ResourceErro
 }
 
 /// Whether `amounts` are worth an offer.
-pub(crate) fn is_worth_offering(amounts: &Quantities, alternatives: &[Quantities]) -> bool {
+pub(crate) fn is_worth_offering(amounts: &Amounts, alternatives: &[Amounts]) -> bool {
     alternatives.is_empty() || alternatives.iter().any(|minimum| amounts.contains(minimum))
 }
 
@@ -207,10 +207,9 @@ mod tests {
     #[test]
     fn either_alternative_is_worth_an_offer() {
         let worth = |text, alternatives: &[Quantities]| {
-            is_worth_offering(
-                &parse_resources(text, "*").unwrap().quantities(),
-                alternatives,
-            )
+            let alternatives: Vec<Amounts> = alternatives.iter().map(Amounts::from).collect();
+            let amounts = Amounts::all(&parse_resources(text, "*").unwrap());
+            is_worth_offering(&amounts, &alternatives)
         };
         let default = Options::default().min_allocatable;
         assert!(worth("cpus:0.01", &default));

@@ -33,6 +33,9 @@ pub(crate) struct InForce {
     guarantees: Amounts,
     /// Of the limited names only; zero is a limit too.
     limits: Vec<(Box<str>, i64)>,
+    /// Since somebody below got less than there was: the most that was consumed, and that had to
+    /// be kept free below.
+    peak: Option<(Amounts, Amounts)>,
 }
 
 impl InForce {
@@ -44,7 +47,40 @@ impl InForce {
                 .map(|(name, limit)| (name.as_str().into(), limit.thousandths()))
                 .collect(),
             quota,
+            peak: None,
         }
+    }
+
+    /// Somebody below got less than there was: from now on it is watched whether that gets better.
+    pub fn watch(&mut self, consumed: &Amounts, below: &Amounts) {
+        self.peak = Some(match &self.peak {
+            None => (consumed.clone(), below.clone()),
+            Some((most, most_below)) => (most.larger(consumed), most_below.larger(below)),
+        });
+    }
+
+    /// Something has changed. Answers whether somebody may get more than when it was kept from it.
+    pub fn note(&mut self, consumed: &Amounts, below: &Amounts) -> bool {
+        if self.peak.is_none() {
+            return false;
+        }
+        self.watch(consumed, below);
+        self.is_relieved(consumed, below)
+    }
+
+    pub fn is_relieved(&self, consumed: &Amounts, below: &Amounts) -> bool {
+        let peak = self.peak.as_ref();
+        peak.is_some_and(|(most, most_below)| {
+            !(consumed.contains(most) && below.contains(most_below))
+        })
+    }
+
+    pub fn is_watched(&self) -> bool {
+        self.peak.is_some()
+    }
+
+    pub fn unwatch(&mut self) {
+        self.peak = None;
     }
 
     pub fn guarantees(&self) -> &Amounts {

@@ -4,19 +4,19 @@
 //! its own besides sub-roles competes with them as one more child, [`Child::Own`].
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
     collections::{HashMap, btree_set},
     sync::Arc,
 };
 
-use mesos_types::is_subrole;
+use mesos_types::{Meta, Resource, Resources, is_subrole};
 use rand::{SeedableRng, rngs::StdRng};
 
 use crate::{
     Options, Policy, Quota, Weight,
     amounts::Amounts,
     charge::Charge,
-    quota::{Allowance, InForce, Link},
+    quota::{Allowance, Cut, InForce, Link},
     share::Cluster,
     sorter::{Judge, Place, Sorter},
     table::{FrameworkKey, RoleKey, Table},
@@ -47,13 +47,18 @@ pub(crate) struct Node {
     /// What guarantees of this role and those below it still need, and what those below need.
     needed: Amounts,
     needed_below: Amounts,
-    /// Somebody in this subtree got less than there was because of the quota here.
-    blocked: Cell<bool>,
+    /// Of what is allocated to the role and nothing else.
+    plain: Arc<Meta>,
 }
 
 impl Node {
     fn new(path: Arc<str>, parent: Option<RoleKey>) -> Self {
+        let plain = Meta {
+            allocation_role: Some(path.clone()),
+            ..Meta::default()
+        };
         Self {
+            plain: Arc::new(plain),
             path,
             parent,
             frameworks: Sorter::default(),
@@ -64,7 +69,6 @@ impl Node {
             consumed: Amounts::default(),
             needed: Amounts::default(),
             needed_below: Amounts::default(),
-            blocked: Cell::new(false),
         }
     }
 
@@ -91,10 +95,34 @@ pub(crate) struct Roles {
     free: Amounts,
     /// How many roles have a quota.
     quotas: usize,
-    /// Somebody got less than there was because it is kept free for others.
-    held_back: Cell<bool>,
-    /// What kept somebody from getting something is not what it was.
-    relaxed: bool,
+    /// Who got less than there was, and what kept it from more.
+    blocks: Blocks,
+}
+
+/// What keeps roles from getting what is there: to be looked at again when that gets better.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// Roles whose quota is watched for that.
+    roles: Vec<RoleKey>,
+    /// Since somebody got less than there was because it is kept free for others: the least that
+    /// was free beyond what guarantees need.
+    floor: Option<Amounts>,
+    /// Found in this turn.
+    new_roles: RefCell<Vec<RoleKey>>,
+    new_headroom: Cell<bool>,
+    /// Roles with another quota.
+    changed: Vec<RoleKey>,
+    /// Somebody may get more.
+    eased: bool,
+}
+
+/// Who may get what it did not get before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Relief {
+    /// These roles and those below them.
+    Roles(Vec<RoleKey>),
+    /// All.
+    All,
 }
 
 impl Roles {
@@ -116,8 +144,7 @@ impl Roles {
             seen,
             free: Amounts::default(),
             quotas: 0,
-            held_back: Cell::new(false),
-            relaxed: false,
+            blocks: Blocks::default(),
         }
     }
 
@@ -313,7 +340,7 @@ impl Roles {
         self.quotas = self.quotas - before + usize::from(quota.is_some());
         self.node_mut(role).quota = quota.map(|quota| Box::new(InForce::new(quota)));
         self.reckon(role);
-        self.relaxed = true;
+        self.blocks.changed.push(role);
         self.prune(role);
     }
 
@@ -332,28 +359,26 @@ impl Roles {
         if self.quotas == 0 && self.node(self.root).needed_below.is_zero() {
             return;
         }
-        let needed_before = self.node(self.root).needed_below.clone();
         let mut at = role;
         while let Some(node) = self.nodes.get_mut(at) {
-            // Whether there is more room than before is not worth finding out.
-            self.relaxed |= node.blocked.take();
             let Some(parent) = node.parent else { break };
-            let needed = match &node.quota {
-                Some(quota) => quota.needed(&node.consumed, &node.needed_below),
+            let needed = match &mut node.quota {
+                Some(quota) => {
+                    self.blocks.eased |= quota.note(&node.consumed, &node.needed_below);
+                    quota.needed(&node.consumed, &node.needed_below)
+                }
                 None => node.needed_below.clone(),
             };
-            let more = needed.clone().minus(&node.needed);
-            node.needed = needed;
-            if !more.is_zero()
-                && let Some(parent) = self.nodes.get_mut(parent)
-            {
-                parent.needed_below.add(&more);
+            if needed != node.needed {
+                let more = needed.clone().minus(&node.needed);
+                node.needed = needed;
+                if let Some(parent) = self.nodes.get_mut(parent) {
+                    parent.needed_below.add(&more);
+                }
             }
             at = parent;
         }
-        if !self.node(self.root).needed_below.contains(&needed_before) {
-            self.relaxed |= self.held_back.take();
-        }
+        self.note_surplus();
     }
 
     /// What is free for anybody has changed on one agent.
@@ -361,21 +386,99 @@ impl Roles {
         if old != new {
             self.free.subtract(old);
             self.free.add(new);
-            if !old.contains(new) {
-                self.relaxed |= self.held_back.take();
+            self.note_surplus();
+        }
+    }
+
+    fn note_surplus(&mut self) {
+        if self.blocks.floor.is_some() {
+            let surplus = self.surplus();
+            if let Some(floor) = &mut self.blocks.floor {
+                *floor = floor.smaller(&surplus);
+                self.blocks.eased |= !floor.contains(&surplus);
             }
         }
     }
 
-    /// Whether, since this was asked last, something has changed that kept somebody from getting
-    /// what was there.
-    pub fn take_relaxed(&mut self) -> bool {
-        std::mem::take(&mut self.relaxed)
+    /// Somebody in the role got less than there was. What it may get grows when the role or one
+    /// above it consumes less, be it below a limit or towards a guarantee, and what is kept free
+    /// for others also when more is free.
+    pub fn note_cut(&self, role: RoleKey, cut: Cut) {
+        self.blocks.new_roles.borrow_mut().push(role);
+        if cut.headroom {
+            self.blocks.new_headroom.set(true);
+        }
     }
 
-    /// What [`Roles::take_relaxed`] would answer.
-    pub fn is_relaxed(&self) -> bool {
-        self.relaxed
+    /// Watches what kept somebody from something just now; before anything else changes.
+    pub fn watch_cuts(&mut self) {
+        if self.blocks.new_headroom.take() && self.blocks.floor.is_none() {
+            self.blocks.floor = Some(self.surplus());
+        }
+        for role in std::mem::take(self.blocks.new_roles.get_mut()) {
+            let mut next = Some(role);
+            while let Some((key, node)) = next.and_then(|key| Some((key, self.nodes.get_mut(key)?)))
+            {
+                if let Some(quota) = &mut node.quota {
+                    if !quota.is_watched() {
+                        self.blocks.roles.push(key);
+                    }
+                    quota.watch(&node.consumed, &node.needed_below);
+                }
+                next = node.parent;
+            }
+        }
+    }
+
+    /// Whether [`Roles::take_relief`] has something to say.
+    pub fn may_relieve(&self) -> bool {
+        self.blocks.eased || !self.blocks.changed.is_empty()
+    }
+
+    /// Who may get more now, of those who were kept from something.
+    pub fn take_relief(&mut self) -> Option<Relief> {
+        if !self.may_relieve() {
+            return None;
+        }
+        self.blocks.eased = false;
+        let surplus = self.surplus();
+        if self
+            .blocks
+            .floor
+            .take_if(|floor| !floor.contains(&surplus))
+            .is_some()
+        {
+            self.blocks.changed.clear();
+            for role in std::mem::take(&mut self.blocks.roles) {
+                if let Some(quota) = self.nodes.get_mut(role).and_then(|n| n.quota.as_mut()) {
+                    quota.unwatch();
+                }
+            }
+            return Some(Relief::All);
+        }
+        let nodes = &mut self.nodes;
+        let mut roles = std::mem::take(&mut self.blocks.changed);
+        self.blocks.roles.retain(|role| {
+            let Some(node) = nodes.get_mut(*role) else {
+                return false;
+            };
+            let Some(quota) = &mut node.quota else {
+                return false;
+            };
+            let relieved = quota.is_relieved(&node.consumed, &node.needed_below);
+            if relieved {
+                quota.unwatch();
+                roles.push(*role);
+            }
+            !relieved && quota.is_watched()
+        });
+        roles.retain(|role| nodes.get(*role).is_some());
+        (!roles.is_empty()).then_some(Relief::Roles(roles))
+    }
+
+    /// What is free beyond what guarantees need; less than nothing where they need more.
+    fn surplus(&self) -> Amounts {
+        self.free.clone().minus(&self.node(self.root).needed_below)
     }
 
     /// Whether neither quota nor headroom can keep the role from anything.
@@ -428,18 +531,6 @@ impl Roles {
     pub fn span(&self, role: RoleKey, reservation: Option<&str>) -> usize {
         let below = |node: &&Node| reservation.is_none_or(|above| is_subrole(&node.path, above));
         self.chain(role).take_while(below).count()
-    }
-
-    /// Somebody in the role got less than there was: when that changes, it is to be looked at again.
-    pub fn note_limit(&self, role: RoleKey) {
-        for node in self.chain(role) {
-            node.blocked.set(true);
-        }
-    }
-
-    /// Somebody got less than there was, because it is kept free.
-    pub fn note_headroom(&self) {
-        self.held_back.set(true);
     }
 
     /// The role and those above it.
@@ -512,13 +603,44 @@ impl Roles {
 
     /// Roles with active frameworks, the one that is next first.
     pub fn in_order(&self) -> RolesInOrder<'_> {
-        let stack = vec![(self.root, self.node(self.root).children.in_order())];
-        RolesInOrder { roles: self, stack }
+        self.in_order_below(self.root)
+    }
+
+    /// The same for a role and those below it.
+    pub fn in_order_below(&self, role: RoleKey) -> RolesInOrder<'_> {
+        let children = self.nodes.get(role).map(|node| node.children.in_order());
+        let stack = children.map(|children| (role, children)).into_iter();
+        RolesInOrder {
+            roles: self,
+            stack: stack.collect(),
+        }
     }
 
     /// Active frameworks of a role, the one that is next first.
     pub fn frameworks_in_order(&self, role: RoleKey) -> impl Iterator<Item = FrameworkKey> {
         self.node(role).frameworks.in_order().map(|(.., key)| *key)
+    }
+
+    /// The resources, allocated to the role.
+    pub fn allocate(&self, role: RoleKey, resources: &Resources) -> Resources {
+        let node = self.node(role);
+        let plain = Meta::default();
+        if resources
+            .distinct()
+            .any(|r| *r.meta != plain || r.meta.disk.is_some())
+        {
+            return resources.allocated_to(&node.path);
+        }
+        let allocated = resources.distinct().map(|r| Resource {
+            meta: node.plain.clone(),
+            ..r.clone()
+        });
+        allocated.collect()
+    }
+
+    /// Whether something is reserved for the role or for one above it.
+    pub fn has_reservations(&self, role: RoleKey) -> bool {
+        self.chain(role).any(|node| !node.reserved.is_zero())
     }
 
     fn judges(&mut self) -> (&mut Table<Arc<str>, RoleKey, Node>, Judges<'_>) {
@@ -596,7 +718,7 @@ mod tests {
     }
 
     fn charge(text: &str) -> Charge {
-        Charge::of(&parse_resources(text, "*").unwrap(), true)
+        Charge::of(&parse_resources(text, "*").unwrap())
     }
 
     fn roles(paths: &[&str], weights: &[(&str, f64)]) -> (Roles, Vec<RoleKey>) {

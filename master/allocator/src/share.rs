@@ -43,13 +43,22 @@ impl Cluster {
     /// The dominant share of `allocated`, in 2^-64 of the cluster.
     /// Whole numbers, so that the order of equal shares does not hang on rounding.
     pub fn share(&self, allocated: &Amounts) -> u128 {
-        let shares = allocated.iter().filter_map(|(name, amount)| {
-            let amount = u128::try_from(amount).ok()?;
-            let total = u128::try_from(self.total.get(name)).ok()?;
-            let counts = total > 0 && !(self.any_excluded && self.excluded.contains(name));
-            counts.then(|| (amount << 64) / total)
-        });
-        shares.max().unwrap_or(0)
+        // The largest fraction; compared crosswise, because divisions are dear.
+        let (mut most, mut of) = (0u128, 1u128);
+        for (name, amount) in allocated.iter() {
+            let total = self.total.get(name);
+            if amount <= 0 || total <= 0 || (self.any_excluded && self.excluded.contains(name)) {
+                continue;
+            }
+            let (amount, total) = (
+                u128::from(amount.unsigned_abs()),
+                u128::from(total.unsigned_abs()),
+            );
+            if amount * of > most * total {
+                (most, of) = (amount, total);
+            }
+        }
+        (most << 64) / of
     }
 }
 

@@ -1,12 +1,13 @@
 //! Clients of one level in the order of their ranks: who is next.
 
 use std::{
-    collections::{BTreeSet, HashMap, btree_set},
+    collections::{BTreeSet, btree_set},
     hash::Hash,
     sync::Arc,
 };
 
 use rand::{Rng, rngs::StdRng};
+use rustc_hash::FxHashMap;
 
 use crate::{
     Policy, Weight,
@@ -41,14 +42,14 @@ struct Client {
 /// Clients with what they hold. Only active ones are in the order.
 #[derive(Debug)]
 pub(crate) struct Sorter<K> {
-    clients: HashMap<K, Client>,
+    clients: FxHashMap<K, Client>,
     order: BTreeSet<Place<K>>,
 }
 
 impl<K> Default for Sorter<K> {
     fn default() -> Self {
         Self {
-            clients: HashMap::new(),
+            clients: FxHashMap::default(),
             order: BTreeSet::new(),
         }
     }
