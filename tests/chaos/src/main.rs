@@ -31,8 +31,6 @@ use crate::ledger::Ledger;
 use crate::promises::Promises;
 use crate::watch::Watch;
 
-/// How long there may be no leader.
-const LEADERLESS: Duration = Duration::from_secs(30);
 /// How long agents and frameworks may take to come back, and a task to be launched.
 const BACK: Duration = Duration::from_secs(60);
 /// How long a part stays away, at most. Longer than a session with ZooKeeper lives, shorter than an agent
@@ -52,6 +50,9 @@ struct Arguments {
     /// What makes two runs choose the same failures; printed when it is not given.
     #[arg(long)]
     seed: Option<u64>,
+    /// For how many seconds nobody may lead.
+    #[arg(long, default_value_t = 30)]
+    leaderless: u64,
     /// Keep logs and sandboxes also when nothing was wrong.
     #[arg(long)]
     keep: bool,
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("{} rounds with --seed {seed}", arguments.rounds);
-    let mut chaos = Chaos::start(seed);
+    let mut chaos = Chaos::start(seed, Duration::from_secs(arguments.leaderless));
     if arguments.keep {
         chaos.cluster.keep();
     }
@@ -92,6 +93,7 @@ fn main() -> ExitCode {
 
 struct Chaos {
     cluster: HaCluster,
+    leaderless: Duration,
     random: StdRng,
     framework: Framework,
     /// Of every framework that ever subscribed.
@@ -112,7 +114,7 @@ enum Step {
 }
 
 impl Chaos {
-    fn start(seed: u64) -> Self {
+    fn start(seed: u64, leaderless: Duration) -> Self {
         let mut cluster = HaCluster::builder().agents(2).ensemble().start();
         cluster.leader();
         let framework = Framework::start(cluster.masters(), framework_info("chaos"));
@@ -125,12 +127,14 @@ impl Chaos {
             figures: Figures::default(),
             framework,
             cluster,
+            leaderless,
         }
     }
 
     fn round(&mut self, round: usize) -> Vec<String> {
         let mut violations = Vec::new();
-        let Some(leader) = self.wait(LEADERLESS, |chaos| chaos.cluster.try_leader().ok()) else {
+        let Some(leader) = self.wait(self.leaderless, |chaos| chaos.cluster.try_leader().ok())
+        else {
             return vec![format!("nobody leads: {:?}", self.cluster.try_leader())];
         };
         self.watch.outage();
@@ -143,7 +147,7 @@ impl Chaos {
         let told = told.join(" and ");
         self.act(&harms);
         let began = Instant::now();
-        let back = self.wait(LEADERLESS + BACK, |chaos| chaos.all_back().ok());
+        let back = self.wait(self.leaderless + BACK, |chaos| chaos.all_back().ok());
         let back_after = began.elapsed();
         if back.is_none() {
             violations.push(format!("{:?} does not go away", self.all_back()));
@@ -159,7 +163,7 @@ impl Chaos {
         violations.extend(ledger::risen(&self.framework));
         violations.extend(self.watch.violations());
         let (outage, changes) = self.watch.outage();
-        if outage > LEADERLESS {
+        if outage > self.leaderless {
             violations.push(format!("nobody led for {outage:?}"));
         }
         let framework_problems = std::mem::take(&mut self.framework.notes().problems);
