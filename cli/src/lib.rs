@@ -5,6 +5,7 @@ use std::{fmt::Display, process::ExitCode, time::Duration};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use mesos_sdk::{MasterAddress, Source};
 
+mod admin;
 mod execute;
 mod listing;
 mod log;
@@ -39,6 +40,15 @@ enum Command {
     /// Frameworks of the cluster.
     #[command(subcommand)]
     Framework(FrameworkCommand),
+    /// Maintenance of machines.
+    #[command(subcommand)]
+    Maintenance(admin::maintenance::MaintenanceCommand),
+    /// Quotas of roles.
+    #[command(subcommand)]
+    Quota(admin::quota::QuotaCommand),
+    /// Weights of roles.
+    #[command(subcommand)]
+    Weights(admin::weights::WeightsCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +72,8 @@ enum AgentCommand {
         #[command(flatten)]
         common: ListArgs,
     },
+    #[command(flatten)]
+    Service(admin::agents::ServiceCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +166,10 @@ fn run(command: Command) -> ExitCode {
             Command::Agent(AgentCommand::List { common }) => {
                 listing::agents(&common.master.find().await?, common.json).await
             }
+            Command::Agent(AgentCommand::Service(command)) => admin::agents::change(command).await,
+            Command::Maintenance(command) => admin::maintenance::run(command).await,
+            Command::Quota(command) => admin::quota::run(command).await,
+            Command::Weights(command) => admin::weights::run(command).await,
             Command::Framework(FrameworkCommand::List { common, all }) => {
                 listing::frameworks(&common.master.find().await?, common.json, all).await
             }

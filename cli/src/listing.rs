@@ -4,7 +4,7 @@ use mesos_sdk::{MasterAddress, operator::Operator};
 use mesos_wire::{
     WireMessage,
     v1::{
-        Resource, Task, TaskState,
+        DrainState, Resource, Task, TaskState,
         master::{
             call,
             response::{get_agents::Agent, get_frameworks::Framework},
@@ -68,10 +68,13 @@ pub async fn agents(master: &MasterAddress, json: bool) -> Outcome {
 
 fn agent_row(agent: &Agent) -> Vec<String> {
     let info = &agent.agent_info;
-    let state = match (agent.active, agent.deactivated.unwrap_or(false)) {
-        (_, true) => "deactivated",
-        (true, _) => "active",
-        (false, _) => "disconnected",
+    let drain = agent.drain_info.as_ref().map(|drain| drain.state());
+    let state = match (drain, agent.active, agent.deactivated.unwrap_or(false)) {
+        (Some(DrainState::Draining), ..) => "draining",
+        (Some(DrainState::Drained), ..) => "drained",
+        (_, _, true) => "deactivated",
+        (_, true, _) => "active",
+        (_, false, _) => "disconnected",
     };
     vec![
         info.id
@@ -176,7 +179,17 @@ fn resources_text(resources: &[Resource]) -> String {
     parts.join(";")
 }
 
-fn print_json<M: WireMessage>(messages: &[M]) -> Outcome {
+/// Writes a message as the operator API does.
+pub fn print_message<M: WireMessage>(message: &M) -> Outcome {
+    let value = mesos_wire::json::to_value(message);
+    let text = serde_json::to_string_pretty(&value).map_err(|e| e.to_string())?;
+    print(&text);
+    print("\n");
+    Ok(())
+}
+
+/// Writes a list of messages as the operator API writes each.
+pub fn print_json<M: WireMessage>(messages: &[M]) -> Outcome {
     let values: Vec<_> = messages.iter().map(mesos_wire::json::to_value).collect();
     let text = serde_json::to_string_pretty(&values).map_err(|e| e.to_string())?;
     print(&text);

@@ -37,6 +37,22 @@ pub(crate) fn at_least_one(value: &Value) -> Checked {
     )
 }
 
+/// `N/DURATION`, as the least time between two.
+pub(crate) fn parse_rate(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expecting NUMBER/DURATION, such as 1/10mins";
+    let (permits, per) = text.split_once('/').ok_or(EXPECTED)?;
+    let permits: u32 = permits.trim().parse().map_err(|_| EXPECTED)?;
+    let per = mesos_types::units::parse_duration(per.trim()).map_err(|_| EXPECTED)?;
+    if permits == 0 || per.is_zero() {
+        return Err(format!("{EXPECTED}; neither may be zero"));
+    }
+    Ok(per / permits)
+}
+
+pub(crate) fn rate(value: &Value) -> Checked {
+    parse_rate(&value.print()).map(|_| ())
+}
+
 pub(crate) fn fraction(value: &Value) -> Checked {
     holds(
         matches!(value, Value::Float(0.0..=1.0)),

@@ -451,6 +451,7 @@ macro_rules! getter {
 getter!(bool, opt_bool, Bool, bool);
 getter!(int, opt_int, Int, i64);
 getter!(float, opt_float, Float, f64);
+getter!(percent, opt_percent, Percent, f64);
 getter!(duration, opt_duration, Duration, Duration);
 getter!(bytes, opt_bytes, Bytes, u64);
 getter!(text, opt_text, Text, String);

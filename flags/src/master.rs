@@ -70,6 +70,23 @@ pub struct MasterFlags {
     pub agent_ping_timeout: Duration,
     pub max_agent_ping_timeouts: usize,
     pub agent_reregister_timeout: Duration,
+    /// Least time between two agents that are marked unreachable; `None`: no limit.
+    pub agent_removal_interval: Option<Duration>,
+    /// In percent.
+    pub recovery_agent_removal_limit: f64,
+    pub registry_gc_interval: Duration,
+    pub registry_max_agent_age: Duration,
+    pub registry_max_agent_count: usize,
+    pub whitelist: Option<PathBuf>,
+    pub require_agent_domain: bool,
+
+    pub allocator_agent_recovery_factor: f64,
+    pub allocator_recovery_timeout: Duration,
+    pub fair_sharing_excluded_resource_names: Vec<String>,
+    /// `drf` or `random`.
+    pub framework_sorter: String,
+    /// `drf` or `random`.
+    pub role_sorter: String,
 
     pub max_completed_frameworks: usize,
     pub max_completed_tasks_per_framework: usize,
@@ -148,6 +165,24 @@ impl MasterFlags {
             agent_ping_timeout: loaded.duration("agent_ping_timeout"),
             max_agent_ping_timeouts: count(loaded, "max_agent_ping_timeouts"),
             agent_reregister_timeout: loaded.duration("agent_reregister_timeout"),
+            agent_removal_interval: loaded
+                .opt_text("agent_removal_rate_limit")
+                .map(|text| checks::parse_rate(&text))
+                .transpose()
+                .map_err(refused("agent_removal_rate_limit"))?,
+            recovery_agent_removal_limit: loaded.percent("recovery_agent_removal_limit"),
+            registry_gc_interval: loaded.duration("registry_gc_interval"),
+            registry_max_agent_age: loaded.duration("registry_max_agent_age"),
+            registry_max_agent_count: count(loaded, "registry_max_agent_count"),
+            whitelist: loaded.opt_text("whitelist").map(PathBuf::from),
+            require_agent_domain: loaded.bool("require_agent_domain"),
+            allocator_agent_recovery_factor: loaded.float("allocator_agent_recovery_factor"),
+            allocator_recovery_timeout: loaded.duration("allocator_recovery_timeout"),
+            fair_sharing_excluded_resource_names: loaded
+                .opt_list("fair_sharing_excluded_resource_names")
+                .unwrap_or_default(),
+            framework_sorter: loaded.text("framework_sorter"),
+            role_sorter: loaded.text("role_sorter"),
             max_completed_frameworks: count(loaded, "max_completed_frameworks"),
             max_completed_tasks_per_framework: count(loaded, "max_completed_tasks_per_framework"),
             max_unreachable_tasks_per_framework: count(

@@ -100,12 +100,12 @@ const REGISTRY: &[Flag] = &[
     flag("registry", Kind::Choice(&["replicated_log", "in_memory", "log_storage"]), "Where the registry is: on disk in --work_dir (under Mesos's name for it), or in memory, where a restart forgets it.").default("replicated_log"),
     flag("registry_fetch_timeout", Kind::Duration, "How long reading the registry may take.").default("1mins"),
     flag("registry_store_timeout", Kind::Duration, "How long storing a change of the registry may take.").default("20secs"),
-    flag("registry_gc_interval", Kind::Duration, "How often old entries of the registry are removed.").default("15mins").not_built(),
-    flag("registry_max_agent_age", Kind::Duration, "How long an unreachable or gone agent stays in the registry.").default("2weeks").not_built(),
-    flag("registry_max_agent_count", Kind::Int, "How many unreachable and gone agents stay in the registry.").default("102400").not_built(),
+    flag("registry_gc_interval", Kind::Duration, "How often old entries of the registry are removed.").default("15mins").check(checks::positive),
+    flag("registry_max_agent_age", Kind::Duration, "How long an unreachable or gone agent stays in the registry.").default("2weeks"),
+    flag("registry_max_agent_count", Kind::Int, "How many unreachable and gone agents stay in the registry.").default("102400").check(checks::not_negative),
     flag("registry_strict", Kind::Bool, "Must be false, as in Mesos.").default("false").check(checks::must_be_false),
     flag("log_auto_initialize", Kind::Bool, "Whether an empty replicated log initialises itself. The store here always does.").default("true").not_built(),
-    flag("recovery_agent_removal_limit", Kind::Percent, "Largest part of the agents that may be removed after a failover.").default("100%").aliases(&["recovery_slave_removal_limit"]).restricts(),
+    flag("recovery_agent_removal_limit", Kind::Percent, "Largest part of the agents that may be removed after a failover.").default("100%").aliases(&["recovery_slave_removal_limit"]),
 ];
 
 const AGENTS: &[Flag] = &[
@@ -138,21 +138,20 @@ const AGENTS: &[Flag] = &[
         Kind::Text,
         "Most agents that become unreachable in a time, such as 1/10mins.",
     )
+    .unset("no limit")
     .aliases(&["slave_removal_rate_limit"])
-    .restricts(),
+    .check(checks::rate),
     flag(
         "whitelist",
         Kind::Path,
         "File with the host names of the agents that are offered.",
-    )
-    .restricts(),
+    ),
     flag(
         "require_agent_domain",
         Kind::Bool,
         "Whether agents without a domain are turned away.",
     )
-    .default("false")
-    .restricts(),
+    .default("false"),
     flag(
         "max_executors_per_agent",
         Kind::Int,
@@ -165,12 +164,12 @@ const AGENTS: &[Flag] = &[
 const FRAMEWORKS: &[Flag] = &[
     flag("allocation_interval", Kind::Duration, "How often the same unchanged resources may go back to a framework that declined them. Freed ones do not wait for it.").default("1secs").check(checks::positive),
     flag("allocator", Kind::Text, "Allocator.").default("hierarchical").not_built(),
-    flag("allocator_agent_recovery_factor", Kind::Float, "Part of the agents that must be back after a failover before offers go on where there are quotas.").default("0.8").check(checks::fraction).not_built(),
-    flag("allocator_recovery_timeout", Kind::Duration, "Longest wait for those agents.").default("10mins").not_built(),
-    flag("fair_sharing_excluded_resource_names", Kind::List, "Resources that do not count for fair shares.").not_built(),
+    flag("allocator_agent_recovery_factor", Kind::Float, "Part of the agents that must be back after a failover before offers go on where there are quotas.").default("0.8").check(checks::fraction),
+    flag("allocator_recovery_timeout", Kind::Duration, "Longest wait for those agents.").default("10mins"),
+    flag("fair_sharing_excluded_resource_names", Kind::List, "Resources that do not count for fair shares."),
     flag("filter_gpu_resources", Kind::Bool, "Whether agents with GPUs are offered only to frameworks with the capability GPU_RESOURCES.").default("true"),
-    flag("framework_sorter", Kind::Choice(&["drf", "random"]), "Order of the frameworks of a role.").default("drf").not_built(),
-    flag("role_sorter", Kind::Choice(&["drf", "random"]), "Order of the roles.").default("drf").aliases(&["user_sorter"]).not_built(),
+    flag("framework_sorter", Kind::Choice(&["drf", "random"]), "Order of the frameworks of a role.").default("drf"),
+    flag("role_sorter", Kind::Choice(&["drf", "random"]), "Order of the roles.").default("drf").aliases(&["user_sorter"]),
     flag("min_allocatable_resources", Kind::Text, "Least of an offer: alternatives separated by |, each NAME:AMOUNT;...").default("cpus:0.01|mem:32").check(checks::allocatable),
     flag("offer_timeout", Kind::Duration, "When an offer that is not answered is rescinded.").unset("never").check(checks::positive),
     flag("offer_constraints_re2_max_mem", Kind::Bytes, "Memory of one regular expression of an offer constraint.").default("4KB").not_built(),

@@ -31,6 +31,7 @@ pub mod scheduler;
 pub mod serve;
 pub mod state;
 pub mod validation;
+mod whitelist;
 
 pub use config::MasterConfig;
 pub use handle::Handle;

@@ -1,5 +1,9 @@
 //! The task that owns the state: takes commands in batches, publishes the new state, carries out effects.
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use mesos_control::v1::{agent_message, master_message};
 use mesos_detector::Lease;
@@ -57,6 +61,8 @@ pub(crate) enum Command {
     SessionClosed {
         session: u64,
     },
+    /// Only agents with these host names are offered.
+    Whitelist(BTreeSet<String>),
     Registered {
         token: u64,
         outcome: Result<(), WriteError>,
@@ -234,6 +240,7 @@ impl Owner {
                 self.sessions.remove(&session);
                 Event::SessionClosed { session }
             }
+            Command::Whitelist(names) => Event::Whitelist(names),
             Command::Registered { token, outcome } => {
                 outcome?;
                 Event::Registered { token }

@@ -27,6 +27,7 @@ use crate::{
     registry::{Registrar, Registry, RegistryError, ZooKeeperSettings},
     scheduler,
     state::{Identity, Published, Snapshot},
+    whitelist,
 };
 
 /// Commands that wait for the owner before senders wait too.
@@ -272,6 +273,10 @@ impl Seat {
         );
         core.follow_on(&before);
         let (commands, inbox) = mpsc::channel(COMMANDS);
+        if let Some(path) = self.config.whitelist.clone() {
+            let watching = whitelist::watch(path, commands.downgrade(), over.clone());
+            tokio::spawn(watching);
+        }
         let mut owner = Owner {
             core,
             clock: self.clock.clone(),

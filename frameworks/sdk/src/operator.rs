@@ -40,6 +40,14 @@ impl Operator {
         self.http.call(&self.url(), Encoding::Protobuf, &call).await
     }
 
+    /// Makes any call to a master. Of one that only changes something the answer is empty.
+    ///
+    /// # Errors
+    /// No answer, a refusal, or an answer that is not of the API.
+    pub async fn order(&self, call: &master::Call) -> Result<master::Response, Error> {
+        self.http.call(&self.url(), Encoding::Protobuf, call).await
+    }
+
     /// Makes a call to an agent.
     ///
     /// # Errors

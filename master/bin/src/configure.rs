@@ -3,9 +3,10 @@ use std::{
     error::Error,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
 };
 
-use mesos_allocator::Weight;
+use mesos_allocator::{Policy, Weight, policy_by_name};
 use mesos_flags::{MasterFlags, master::Registry};
 use mesos_master::config::{Election, MasterConfig, RegistryPlace};
 use mesos_types::{Quantities, Scalar};
@@ -71,6 +72,22 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
         agent_ping_timeout: flags.agent_ping_timeout,
         max_agent_ping_timeouts: u32::try_from(flags.max_agent_ping_timeouts)?,
         agent_reregister_timeout: flags.agent_reregister_timeout,
+        agent_removal_interval: flags.agent_removal_interval,
+        recovery_agent_removal_limit: flags.recovery_agent_removal_limit,
+        registry_gc_interval: flags.registry_gc_interval,
+        registry_max_agent_age: flags.registry_max_agent_age,
+        registry_max_agent_count: flags.registry_max_agent_count,
+        whitelist: flags.whitelist.clone(),
+        require_agent_domain: flags.require_agent_domain,
+        allocator_agent_recovery_factor: flags.allocator_agent_recovery_factor,
+        allocator_recovery_timeout: flags.allocator_recovery_timeout,
+        fair_sharing_excluded: flags
+            .fair_sharing_excluded_resource_names
+            .iter()
+            .cloned()
+            .collect(),
+        role_sorter: policy("role_sorter", &flags.role_sorter)?,
+        framework_sorter: policy("framework_sorter", &flags.framework_sorter)?,
         roles: flags
             .roles
             .as_ref()
@@ -88,6 +105,11 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
         flags: flags.effective.clone(),
         ..MasterConfig::default()
     })
+}
+
+fn policy(flag: &str, name: &str) -> Result<Arc<dyn Policy>, String> {
+    policy_by_name(name)
+        .ok_or_else(|| format!("--{flag}: there is no sorter called {name}; known: drf, random"))
 }
 
 /// The file that holds the log: what `--external_log_file` names, else ours in `--log_dir`.

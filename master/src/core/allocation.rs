@@ -1,5 +1,8 @@
 //! The allocator as the core uses it: records in, allotments out, clocks matched.
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use mesos_allocator::{
     AgentCapabilities, AgentSpec, Allocator, AllocatorError, FrameworkSpec, InverseProposal,
@@ -49,6 +52,10 @@ impl Allocation {
         let mut allocator = Allocator::new(options);
         for (role, quota) in &settings.quotas {
             allocator.set_quota(role, to_quota(Some(quota)));
+        }
+        if config.whitelist.is_some() {
+            // Until the file was read.
+            allocator.set_whitelist(Some(BTreeSet::new()));
         }
         if expected_agents > 0 {
             allocator.hold(
@@ -132,6 +139,10 @@ impl Allocation {
 
     pub(super) fn activate_agent(&mut self, id: &AgentId) {
         log(self.allocator.activate_agent(id));
+    }
+
+    pub(super) fn set_whitelist(&mut self, hostnames: BTreeSet<String>) {
+        self.allocator.set_whitelist(Some(hostnames));
     }
 
     pub(super) fn set_weights(&mut self, weights: &[(String, Weight)]) {

@@ -1,4 +1,6 @@
 //! What reaches the state machine, and what it wants done.
+use std::collections::BTreeSet;
+
 use mesos_control::v1::{Hello, Snapshot as AgentSnapshot, agent_message, master_message};
 use mesos_types::FrameworkId;
 use mesos_wire::v1::{self, scheduler};
@@ -69,6 +71,8 @@ pub enum Event {
         /// Which.
         session: u64,
     },
+    /// Only agents with these host names are offered.
+    Whitelist(BTreeSet<String>),
     /// The registry holds what [`Effect::Registry`] asked for.
     Registered {
         /// Which change.

@@ -16,7 +16,9 @@ impl Core {
         let mut sent: BTreeMap<FrameworkId, Vec<v1::InverseOffer>> = BTreeMap::new();
         for proposal in self.allocation.inverse_offers(self.now.monotonic) {
             let (framework_id, agent_id) = (proposal.framework, proposal.agent);
-            let Some(agent) = self.state.agents.get(&agent_id).cloned() else {
+            let agent = self.state.agents.get(&agent_id);
+            // Of one that is out of service nobody is asked; when it is back, everybody is.
+            let Some(agent) = agent.filter(|agent| agent.active()).cloned() else {
                 continue;
             };
             let id = self.next_offer_id();

@@ -238,6 +238,7 @@ impl Core {
             Event::Hello(hello) => self.hello(*hello),
             Event::Agent { session, body } => self.agent_message(session, *body),
             Event::SessionClosed { session } => self.session_closed(session),
+            Event::Whitelist(names) => self.allocation.set_whitelist(names),
             Event::Registered { token } => self.registered(token),
         }
         self.finish_drains();

@@ -11,6 +11,7 @@ use super::{
     transitions::{Pending, Was},
 };
 use crate::{
+    config::MasterConfig,
     registry::Change as RegistryChange,
     state::{Agent, Change},
     validation::agent::{Candidate, validate},
@@ -30,6 +31,10 @@ impl Core {
         };
         if self.is_machine_down(&hello, &candidate) {
             return self.refuse(hello.session, DOWN.to_owned(), true);
+        }
+        if let Err(why) = fits_domain(candidate.info.domain.is_some(), &self.config) {
+            tracing::warn!(peer = %hello.peer, why, "refused an agent");
+            return self.refuse(hello.session, why.to_owned(), false);
         }
         self.counters.agent_came(candidate.info.id.is_some());
         let Some(id) = candidate.info.id.as_ref().map(AgentId::from) else {
@@ -340,6 +345,19 @@ impl Core {
         };
         self.state.agents.insert(id.clone(), Arc::new(agent));
         old
+    }
+}
+
+/// Whether an agent with or without a fault domain may come to this master.
+fn fits_domain(has_domain: bool, config: &MasterConfig) -> Result<(), &'static str> {
+    match (has_domain, &config.domain) {
+        (true, None) => Err(
+            "The agent has a --domain and this master has none; give the master one, or take the agent's away",
+        ),
+        (false, _) if config.require_agent_domain => {
+            Err("The agent has no --domain, and this master runs with --require_agent_domain")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -305,6 +305,7 @@ impl Agent {
                 "RESERVATION_REFINEMENT",
                 "RESIZE_VOLUME",
                 "AGENT_OPERATION_FEEDBACK",
+                "AGENT_DRAINING",
             ]
             .iter()
             .filter_map(|name| v1::agent_info::capability::Type::from_str_name(name))

@@ -26,6 +26,7 @@ mod kill_9;
 mod limits;
 mod offers;
 mod operations;
+mod operators;
 mod quickstart;
 mod volumes;
 mod web;

@@ -275,6 +275,7 @@ impl Core {
             }
             if connected {
                 self.allocation.activate_agent(id);
+                self.plan_registered(id);
             }
             return;
         };
@@ -362,6 +363,7 @@ impl Core {
         self.state.gone_agents.insert(id.clone(), at_nanos);
         let message = format!("Agent {id} has been marked gone");
         self.tell(id, Body::Shutdown(Shutdown { message }));
+        self.keep(id);
         self.remove_gone_agent(id);
         self.state.recovered_agents.remove(id);
         self.state.unreachable_agents.remove(id);

@@ -169,6 +169,27 @@ fn a_framework_or_agent_that_goes_leaves_no_inverse_offer_behind() {
 }
 
 #[test]
+fn nobody_is_asked_to_leave_an_agent_that_is_out_of_service_until_it_is_back() {
+    let mut world = World::new();
+    let (client, agent) = world.running(&["t"]);
+    let order = |world: &mut World, kind: &str| {
+        let field = kind.to_lowercase();
+        world.order(&format!(
+            r#""type":"{kind}","{field}":{{"agent_id":{{"value":"{}"}}}}"#,
+            agent.id
+        ))
+    };
+    assert_eq!(schedule(&mut world, MACHINE, 100), Reply::Ok);
+    assert_eq!(asked(&mut world, &client).len(), 1);
+    assert_eq!(order(&mut world, "DEACTIVATE_AGENT"), Reply::Ok);
+    assert!(world.core.state().inverse_offers.is_empty());
+    world.advance(Duration::from_secs(10));
+    assert!(asked(&mut world, &client).is_empty());
+    assert_eq!(order(&mut world, "REACTIVATE_AGENT"), Reply::Ok);
+    assert_eq!(asked(&mut world, &client).len(), 1);
+}
+
+#[test]
 fn a_machine_that_goes_down_takes_its_agent_with_it_until_it_comes_up() {
     let mut world = World::new();
     let (client, agent) = world.running(&["t"]);

@@ -53,7 +53,7 @@ struct Session {
 
 impl Session {
     fn step(&mut self) {
-        match self.dice.roll(32) {
+        match self.dice.roll(35) {
             0 => self.subscribe(),
             1 if self.agents.len() < 4 => {
                 let port = i32::try_from(self.dice.roll(5)).expect("small") + 5000;
@@ -72,6 +72,8 @@ impl Session {
             22..=24 => self.operate(),
             25 => self.operate_as_operator(),
             26..=29 => self.carry_out(),
+            32 => self.answer_inverse(),
+            33 | 34 => self.order(),
             _ => {
                 let millis = [1, 5, 700, 20_000, 80_000][self.dice.roll(5)];
                 self.world.advance(Duration::from_millis(millis));
@@ -271,6 +273,72 @@ impl Session {
             agent.id
         ));
         self.world.operate(None, call);
+    }
+
+    /// Operators change what is in service, planned, promised and weighed.
+    fn order(&mut self) {
+        let agent = self.dice.pick(&self.agents).cloned();
+        let id = agent.map_or_else(|| "nobody".to_owned(), |agent| agent.id);
+        let agent = |kind: &str, more: &str| {
+            let field = kind.to_lowercase();
+            format!(r#""type":"{kind}","{field}":{{"agent_id":{{"value":"{id}"}}{more}}}"#)
+        };
+        let machine = r#"{"hostname":"host","ip":"127.0.0.1"}"#;
+        let start = self.dice.roll(3);
+        let amount = self.dice.roll(4);
+        let call = match self.dice.roll(14) {
+            0 | 1 => agent("DRAIN_AGENT", ""),
+            2 => agent("DRAIN_AGENT", r#","mark_gone":true"#),
+            3 => agent("DEACTIVATE_AGENT", ""),
+            4..=6 => agent("REACTIVATE_AGENT", ""),
+            7 => agent("MARK_AGENT_GONE", ""),
+            8 => format!(
+                r#""type":"UPDATE_MAINTENANCE_SCHEDULE","update_maintenance_schedule":{{"schedule":{{"windows":[
+                   {{"machine_ids":[{machine}],"unavailability":{{"start":{{"nanoseconds":{start}}}}}}}]}}}}"#
+            ),
+            9 => r#""type":"UPDATE_MAINTENANCE_SCHEDULE","update_maintenance_schedule":{"schedule":{}}"#.to_owned(),
+            10 if amount == 0 => {
+                format!(r#""type":"START_MAINTENANCE","start_maintenance":{{"machines":[{machine}]}}"#)
+            }
+            10 | 11 => {
+                format!(r#""type":"STOP_MAINTENANCE","stop_maintenance":{{"machines":[{machine}]}}"#)
+            }
+            12 => format!(
+                r#""type":"UPDATE_WEIGHTS","update_weights":{{"weight_infos":[{{"role":"dev","weight":{amount}}}]}}"#
+            ),
+            _ => format!(
+                r#""type":"UPDATE_QUOTA","update_quota":{{"force":true,"quota_configs":[
+                   {{"role":"dev","guarantees":{{"cpus":{{"value":{start}}}}},"limits":{{"cpus":{{"value":{amount}}}}}}}]}}"#
+            ),
+        };
+        self.world.order(&call);
+    }
+
+    /// Answers to inverse offers, of whoever was asked.
+    fn answer_inverse(&mut self) {
+        let asked: Vec<_> = self
+            .world
+            .core
+            .state()
+            .inverse_offers
+            .values()
+            .cloned()
+            .collect();
+        let Some(offer) = self.dice.pick(&asked) else {
+            return;
+        };
+        let owner = self
+            .clients
+            .iter()
+            .find(|client| client.id == offer.framework_id.as_str());
+        let Some(client) = owner.cloned() else { return };
+        let kind = ["ACCEPT_INVERSE_OFFERS", "DECLINE_INVERSE_OFFERS"][self.dice.roll(2)];
+        let call = format!(
+            r#""type":"{kind}","{}":{{"inverse_offer_ids":[{{"value":"{}"}}],"filters":{{"refuse_seconds":0}}}}"#,
+            kind.to_lowercase(),
+            offer.id
+        );
+        self.world.call(&client, &call);
     }
 
     /// An agent does what it was told, or fails to, or never hears of it.

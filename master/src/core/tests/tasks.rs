@@ -251,7 +251,10 @@ fn what_is_not_built_says_so() {
             event.contains("OPERATION_ERROR") && event.contains(id),
             "{event}"
         );
-        assert!(event.contains("resource providers are not built"), "{event}");
+        assert!(
+            event.contains("resource providers are not built"),
+            "{event}"
+        );
     }
 }
 

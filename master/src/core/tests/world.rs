@@ -255,7 +255,9 @@ impl World {
             let shared = held.unallocated().filter(|r| r.meta.shared);
             assert!(
                 agent.total.contains(&own)
-                    && shared.distinct().all(|r| agent.total.contains(&r.clone().into())),
+                    && shared
+                        .distinct()
+                        .all(|r| agent.total.contains(&r.clone().into())),
                 "agent {} has {} and {} is held",
                 agent.id,
                 agent.total,
@@ -274,6 +276,26 @@ impl World {
                 assert!(state.offers.contains_key(offer));
             }
         }
+        for agent in state.agents.values().filter(|agent| !agent.active()) {
+            assert!(agent.offers.is_empty(), "{} is not offered", agent.id);
+            let planned = agent.planned.as_ref();
+            assert!(planned.is_none_or(|planned| planned.inverse_offers.is_empty()));
+        }
+        for (id, offer) in &state.inverse_offers {
+            assert!(
+                state.frameworks[&offer.framework_id]
+                    .inverse_offers
+                    .contains(id)
+            );
+            let planned = state.agents[&offer.agent_id].planned.as_ref();
+            assert!(planned.expect("a plan").inverse_offers.contains(id));
+        }
+        let asked: usize = state
+            .frameworks
+            .values()
+            .map(|one| one.inverse_offers.len())
+            .sum();
+        assert_eq!(asked, state.inverse_offers.len());
         let on_agents: usize = state.agents.values().map(|agent| agent.tasks.len()).sum();
         let of_frameworks: usize = state
             .frameworks
