@@ -68,13 +68,9 @@ impl LinuxFilesystem {
             return Ok(());
         };
         let config = &known.config;
-        let process = match ProcessKey::of(pid) {
-            Ok(process) => process,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
+        let Some((process, present)) = mountinfo::of(pid)? else {
+            return Ok(());
         };
-        let table = fs::read(format!("/proc/{pid}/mountinfo"))?;
-        let present = mountinfo::parse(&String::from_utf8_lossy(&table));
         let own = config.container.iter().flat_map(|c| &c.volumes);
         let of_the_launch: BTreeSet<PathBuf> = own
             .map(|volume| config.sandbox.join(&volume.container_path))

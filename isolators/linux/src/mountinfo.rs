@@ -2,9 +2,12 @@
 
 use std::{
     ffi::OsString,
+    io,
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
 };
+
+use crate::ProcessKey;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,24 @@ pub fn read() -> std::io::Result<Vec<MountPoint>> {
     Ok(parse(&String::from_utf8_lossy(&std::fs::read(
         "/proc/self/mountinfo",
     )?)))
+}
+
+/// The process that has this pid now, and the mounts that it sees. `None`: there is none, or it has ended and
+/// nobody has waited for it yet; its mounts are gone then (EINVAL, `mounts_open_common` in the kernel's
+/// `fs/proc_namespace.c`).
+pub fn of(pid: u32) -> io::Result<Option<(ProcessKey, Vec<MountPoint>)>> {
+    let read = || {
+        let process = ProcessKey::of(pid)?;
+        let table = std::fs::read(format!("/proc/{pid}/mountinfo"))?;
+        Ok((process, parse(&String::from_utf8_lossy(&table))))
+    };
+    match read() {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match io::Error::raw_os_error(&error) {
+            Some(libc::ENOENT | libc::ESRCH | libc::EINVAL) => Ok(None),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Targets at or beneath `dir`, deepest last.
@@ -94,5 +115,25 @@ mod tests {
         assert_eq!(mounts[1].fstype, "cgroup");
         assert_eq!(mounts[1].super_options, ["rw", "cpu", "cpuacct"]);
         assert_eq!(beneath(&mounts, Path::new("/sys")).len(), 1);
+    }
+
+    #[test]
+    fn a_process_that_nobody_has_waited_for_sees_no_mounts() {
+        let mut child = std::process::Command::new("/bin/sleep")
+            .arg("1000")
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let (process, mounts) = of(pid).unwrap().unwrap();
+        assert_eq!(process.pid, pid);
+        assert!(mounts.iter().any(|mount| mount.target == Path::new("/")));
+        child.kill().unwrap();
+        let stat = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        while !stat().contains(") Z ") {
+            std::thread::yield_now();
+        }
+        assert!(of(pid).unwrap().is_none());
+        child.wait().unwrap();
+        assert!(of(pid).unwrap().is_none());
     }
 }
