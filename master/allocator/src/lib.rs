@@ -4,9 +4,14 @@
 //! Time is the time since a moment of the caller's choice. What a run costs depends on the agents
 //! that something happened to, not on the size of the cluster.
 //!
-//! The rules are those of the hierarchical allocator of Apache Mesos 1.11, with one difference:
-//! nothing waits for a regular run. Declined resources go to other frameworks at once, freed ones
-//! to anyone; only what a framework has just declined is kept from it for the allocation interval.
+//! The rules are those of the hierarchical allocator of Apache Mesos 1.11, with these differences:
+//! - Nothing waits for a regular run. Declined resources go to other frameworks at once, freed ones
+//!   to anyone; only what a framework has just declined is kept from it for the allocation interval.
+//! - Limits bind along the whole chain of roles above; guarantees of sub-roles are kept too.
+//! - Reservations count in the share of their role, held or not.
+//!
+//! Where to begin: `run.rs` for a run, `roles.rs` for whose turn it is, `quota.rs` for how much
+//! anybody may have, `agent.rs` for the books of one agent.
 
 #![forbid(unsafe_code)]
 
