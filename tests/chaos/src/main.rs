@@ -147,10 +147,15 @@ impl Chaos {
         let told = told.join(" and ");
         self.act(&harms);
         let began = Instant::now();
-        let back = self.wait(self.leaderless + BACK, |chaos| chaos.all_back().ok());
+        let mut ended = Vec::new();
+        let back = self.wait(self.leaderless + BACK, |chaos| {
+            ended.extend(chaos.cluster.revive());
+            chaos.all_back().ok()
+        });
+        violations.extend(ended);
         let back_after = began.elapsed();
         if back.is_none() {
-            violations.push(format!("{:?} does not go away", self.all_back()));
+            violations.push(format!("not all are back: {:?}", self.all_back().err()));
         }
         violations.extend(self.ledger.settle(&self.framework));
         violations.extend(self.ledger.reconcile(&self.framework));
@@ -278,7 +283,7 @@ impl Chaos {
             let id = self.cluster.agent_id(n);
             let mut all = slaves["slaves"].as_array().into_iter().flatten();
             if !all.any(|slave| slave["id"] == id && slave["active"] == true) {
-                return Err(format!("agent {n} ({id}) is not active: {slaves}"));
+                return Err(format!("agent {n} ({id}) is not active"));
             }
         }
         let stream = self.framework.notes().stream.clone();

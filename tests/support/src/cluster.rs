@@ -305,6 +305,13 @@ impl TestCluster {
         self.wait_for_agent();
     }
 
+    /// The same without waiting for anything.
+    pub fn start_agent_again(&mut self) {
+        let agent = self.agent.as_mut().expect("this cluster has an agent");
+        agent.kill_9();
+        agent.start();
+    }
+
     /// The agent's pid.
     pub fn agent_pid(&self) -> Option<i32> {
         self.agent.as_ref().and_then(Daemon::pid)

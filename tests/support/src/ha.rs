@@ -443,6 +443,24 @@ impl HaCluster {
         self.agents[n].start();
     }
 
+    /// Starts daemons again that have ended by themselves, as a supervisor does; the last line of each one's log.
+    pub fn revive(&mut self) -> Vec<String> {
+        let mut ended = Vec::new();
+        for part in self.masters.iter_mut().chain(&mut self.agents) {
+            if let Some(status) = part.daemon.ended() {
+                let tail = part.daemon.log_tail();
+                let last = tail.lines().last().unwrap_or_default();
+                ended.push(format!(
+                    "the daemon at {} ended by itself ({status}): {last}",
+                    part.address
+                ));
+                part.kill_9();
+                part.start();
+            }
+        }
+        ended
+    }
+
     /// The pid of a master while it runs.
     pub fn master_pid(&self, n: usize) -> Option<i32> {
         self.masters[n].daemon.pid()
