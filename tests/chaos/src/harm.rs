@@ -110,6 +110,15 @@ impl Harm {
         }
     }
 
+    /// Whether all masters are away at once, or too many ZooKeeper servers for a quorum of three.
+    pub fn leave_no_leader(harms: &[Self]) -> bool {
+        let servers = |harm: &&Self| matches!(harm.part, Part::Server(_));
+        harms
+            .iter()
+            .any(|harm| matches!(harm.part, Part::Masters | Part::Servers))
+            || harms.iter().filter(servers).count() > 1
+    }
+
     /// Does it.
     pub fn strike(&self, cluster: &mut HaCluster) {
         for part in self.parts(cluster) {

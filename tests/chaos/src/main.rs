@@ -145,7 +145,14 @@ impl Chaos {
         };
         let told: Vec<String> = harms.iter().map(ToString::to_string).collect();
         let told = told.join(" and ");
+        let began = Instant::now();
         self.act(&harms);
+        // As long as too much is away, nobody can lead.
+        let patience = if Harm::leave_no_leader(&harms) {
+            self.leaderless + began.elapsed()
+        } else {
+            self.leaderless
+        };
         let began = Instant::now();
         let mut ended = Vec::new();
         let back = self.wait(self.leaderless + BACK, |chaos| {
@@ -168,8 +175,8 @@ impl Chaos {
         violations.extend(ledger::risen(&self.framework));
         violations.extend(self.watch.violations());
         let (outage, changes) = self.watch.outage();
-        if outage > self.leaderless {
-            violations.push(format!("nobody led for {outage:?}"));
+        if outage > patience {
+            violations.push(format!("nobody led for {outage:?}, more than {patience:?}"));
         }
         let framework_problems = std::mem::take(&mut self.framework.notes().problems);
         violations.extend(framework_problems);
