@@ -129,6 +129,12 @@ fn masters_that_do_not_lead_answer_as_recorded() {
         assert_eq!(http::get(master, "/redirect/state").unwrap().status, 404);
         assert_eq!(http::get(master, "/master/redirect").unwrap().status, 307);
     }
+    // Whoever watches the masters sees the same.
+    for n in 0..3 {
+        let metrics = http::get(cluster.master(n), "/metrics/snapshot").unwrap();
+        let elected = f64::from(u8::from(n == leader));
+        assert_eq!(metrics.json()["master/elected"], elected, "master {n}");
+    }
     // Clients that follow get what the leader says.
     for master in cluster.masters() {
         let answer = http::get_following(Duration::from_secs(30), master, "/state").unwrap();

@@ -2,7 +2,9 @@
 
 use std::process::{Command, Output, Stdio};
 
-use mesos_test_support::{Framework, Task, TestCluster, executables, http, wait_for, wait_until};
+use mesos_test_support::{
+    Framework, TestCluster, executables, http, task::Task, wait_for, wait_until,
+};
 use serde_json::{Value, json};
 
 fn mesos(arguments: &[&str]) -> Output {

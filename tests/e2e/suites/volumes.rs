@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use mesos_test_support::task::Task;
 use mesos_test_support::{Scheduler, TestCluster, docker, http, wait_for};
@@ -191,21 +190,19 @@ fn outlives_everything(name: &str, image: Option<&str>) {
     let text = run(&cluster, &mut scheduler, &held, ("again", read), image);
     assert!(text.contains("kept"), "{text}");
 
-    let executors = cluster
+    let writer = cluster
         .work_dir()
         .join("slaves")
         .join(cluster.agent_id())
         .join("frameworks")
         .join(scheduler.id())
-        .join("executors");
-    wait_for("the sandboxes are collected", || {
-        let left: Vec<_> = fs::read_dir(&executors)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        if left.is_empty() { Ok(()) } else { Err(left) }
+        .join("executors/writer");
+    wait_for("the sandbox is collected", || {
+        if writer.exists() {
+            Err(&writer)
+        } else {
+            Ok(())
+        }
     });
     assert_eq!(fs::read_to_string(path.join("file")).unwrap(), "kept\n");
 
@@ -380,7 +377,30 @@ fn a_drained_agent_ends_its_tasks_also_after_a_restart() {
     let end = scheduler.wait_end("stubborn");
     assert_eq!(end["state"], "TASK_KILLED", "{end:#}");
     assert_eq!(end["reason"], "REASON_AGENT_DRAINING", "{end:#}");
-    scheduler.nothing_ends_for(Duration::from_millis(100));
+    let reactivate = json!({"type": "REACTIVATE_AGENT", "reactivate_agent": {
+        "agent_id": {"value": cluster.agent_id()},
+    }});
+    let headers = [("Content-Type", "application/json")];
+    wait_for("the agent is drained and can be reactivated", || {
+        let body = reactivate.to_string();
+        let answer = http::request(
+            cluster.master(),
+            "POST",
+            "/api/v1",
+            &headers,
+            body.as_bytes(),
+        );
+        match answer {
+            Ok(answer) if answer.status == 200 => Ok(()),
+            Ok(answer) => Err(answer.text()),
+            Err(error) => Err(error.to_string()),
+        }
+    });
+    // Offers of before are gone.
+    scheduler.resubscribe();
+    scheduler.launch(vec![Task::new("next").shell("true")]);
+    assert_eq!(scheduler.wait_end("next")["state"], "TASK_FINISHED");
+    assert!(cluster.agent_state()["drain_config"].is_null());
     scheduler.teardown();
     cluster.finish();
 }
