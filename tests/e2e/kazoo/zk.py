@@ -3,6 +3,7 @@
 tree: prints each node below PATH as a line of JSON: path, data, whether it is ephemeral, its ACL.
 delete: removes one node, whoever made it.
 deny: exits with 0 when making a node below PATH is refused.
+stand: makes a candidate below PATH that holds what stands on stdin, and outlives this session.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--auth")
     parser.add_argument("servers")
-    parser.add_argument("command", choices=["tree", "delete", "deny"])
+    parser.add_argument("command", choices=["tree", "delete", "deny", "stand"])
     parser.add_argument("path")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.ERROR)
@@ -43,6 +44,9 @@ def main():
             walk(zk, arguments.path)
         elif arguments.command == "delete":
             zk.delete(arguments.path)
+        elif arguments.command == "stand":
+            data = sys.stdin.buffer.read()
+            print(zk.create(arguments.path + "/json.info_", data, sequence=True))
         else:
             try:
                 zk.create(arguments.path + "/json.info_", b"{}", ephemeral=True, sequence=True)

@@ -1,11 +1,12 @@
 //! What an unmodified ZooKeeper client, PyPI's kazoo, sees of our masters.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use mesos_test_support::ha::ZK_PATH;
-use mesos_test_support::{HaCluster, executables};
+use mesos_test_support::{HaCluster, executables, http, wait_for};
 use serde_json::Value;
 
 use crate::executors_pymesos::python;
@@ -30,12 +31,31 @@ impl Node {
 }
 
 fn output(cluster: &HaCluster, auth: Option<&str>, command: &str, path: &str) -> Output {
+    output_of(cluster, auth, command, path, "")
+}
+
+fn output_of(
+    cluster: &HaCluster,
+    auth: Option<&str>,
+    command: &str,
+    path: &str,
+    input: &str,
+) -> Output {
     let script: PathBuf = executables::repository().join("tests/e2e/kazoo/zk.py");
     let mut python = Command::new(python());
     python.arg(script).env("PYTHONDONTWRITEBYTECODE", "1");
     python.args(auth.into_iter().flat_map(|auth| ["--auth", auth]));
     python.args([&cluster.zookeeper().connect_string(), command, path]);
-    python.output().unwrap()
+    let mut child = python
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    child.wait_with_output().unwrap()
 }
 
 /// Runs a command of `zk.py`; what it printed.
@@ -168,5 +188,54 @@ fn with_credentials_all_may_read_and_only_masters_may_write() {
         let flags = mesos_test_support::http::get(cluster.master(n), "/flags").unwrap();
         assert!(!flags.text().contains("a-secret"), "{}", flags.text());
     }
+    cluster.finish();
+}
+
+/// Lets somebody else stand for election with this content; the node's path.
+fn stands(cluster: &HaCluster, content: &str) -> String {
+    let output = output_of(cluster, None, "stand", ZK_PATH, content);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_mesos_master_that_leads_is_followed_and_a_broken_node_is_not() {
+    let mut cluster = HaCluster::builder().masters(2).agents(0).start();
+    cluster.leader();
+    let foreign = stands(&cluster, &recorded());
+    // Ours stand again behind it.
+    for node in candidates(&cluster, None) {
+        if node.path != foreign {
+            run(&cluster, None, "delete", &node.path);
+        }
+    }
+    let masters = cluster.masters();
+    let says = |expected: (u16, &str)| {
+        for master in masters.iter().copied() {
+            wait_for("a master says who leads", || {
+                let answer = http::get(master, "/state").unwrap();
+                let place = answer.header("location").unwrap_or_default();
+                if (answer.status, place) == expected {
+                    Ok(())
+                } else {
+                    Err(answer)
+                }
+            });
+        }
+    };
+    says((307, "//localhost:5280/master/state"));
+    // Somebody writes a node that holds no master: whoever stands behind it must not lead, as other readers
+    // would look at it too.
+    let broken = stands(&cluster, "{}");
+    run(&cluster, None, "delete", &foreign);
+    cluster.leader();
+    for node in candidates(&cluster, None) {
+        if node.path != broken {
+            run(&cluster, None, "delete", &node.path);
+        }
+    }
+    says((503, ""));
+    run(&cluster, None, "delete", &broken);
+    cluster.leader();
     cluster.finish();
 }
