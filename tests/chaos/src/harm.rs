@@ -3,6 +3,7 @@
 use std::fmt;
 
 use mesos_test_support::HaCluster;
+use mesos_test_support::relay::Relay;
 use rand::Rng;
 use rand::rngs::StdRng;
 
@@ -15,6 +16,8 @@ pub enum Part {
     Server(usize),
     /// An agent.
     Agent(usize),
+    /// What connects the first master with ZooKeeper.
+    Link,
     /// All masters.
     Masters,
     /// All ZooKeeper servers.
@@ -53,9 +56,13 @@ impl fmt::Display for Harm {
             Part::Master(_, false) => "another master",
             Part::Server(_) => "a ZooKeeper server",
             Part::Agent(_) => "an agent",
+            Part::Link => "a network",
             Part::Masters => "all masters",
             Part::Servers => "all ZooKeeper servers",
         };
+        if self.part == Part::Link {
+            return write!(out, "cut a master off from ZooKeeper");
+        }
         write!(out, "{how} {part}")
     }
 }
@@ -63,7 +70,7 @@ impl fmt::Display for Harm {
 impl Harm {
     /// One of all that can happen. Half of it happens to masters, most of that to the one that leads.
     pub fn any(random: &mut StdRng, cluster: &HaCluster, leader: usize) -> Self {
-        let part = match random.random_range(0..10) {
+        let part = match random.random_range(0..12) {
             0 | 1 => Part::Master(leader, true),
             2 | 3 => {
                 let n = random.random_range(0..cluster.masters().len());
@@ -71,11 +78,12 @@ impl Harm {
             }
             4 | 5 => Part::Server(random.random_range(0..cluster.zookeeper().members().len())),
             6 | 7 => Part::Agent(random.random_range(0..cluster.agents().len())),
-            8 => Part::Masters,
+            8 | 9 => Part::Link,
+            10 => Part::Masters,
             _ => Part::Servers,
         };
         let how = match (part, random.random_range(0..5)) {
-            (_, 0 | 1) => How::Freeze,
+            (Part::Link, _) | (_, 0 | 1) => How::Freeze,
             (Part::Master(..) | Part::Masters, 2) => How::Stop,
             (_, _) => How::Kill,
         };
@@ -91,8 +99,9 @@ impl Harm {
             (Part::Masters, Part::Masters | Part::Master(..))
             | (Part::Master(..), Part::Masters)
             | (Part::Servers, Part::Servers | Part::Server(_))
-            | (Part::Server(_), Part::Servers) => true,
-            (Part::Master(..) | Part::Server(_) | Part::Agent(_), _)
+            | (Part::Server(_), Part::Servers)
+            | (Part::Link, Part::Link) => true,
+            (Part::Master(..) | Part::Server(_) | Part::Agent(_) | Part::Link, _)
             | (Part::Masters | Part::Servers, _) => false,
         }
     }
@@ -106,7 +115,7 @@ impl Harm {
             Part::Servers => (0..cluster.zookeeper().members().len())
                 .map(Part::Server)
                 .collect(),
-            one @ (Part::Master(..) | Part::Server(_) | Part::Agent(_)) => vec![one],
+            one @ (Part::Master(..) | Part::Server(_) | Part::Agent(_) | Part::Link) => vec![one],
         }
     }
 
@@ -130,6 +139,7 @@ impl Harm {
                 (Part::Server(n), How::Freeze) => cluster.zookeeper().freeze(n),
                 (Part::Agent(n), How::Kill | How::Stop) => cluster.kill_9_agent(n),
                 (Part::Agent(n), How::Freeze) => cluster.freeze_agent(n),
+                (Part::Link, _) => cluster.relays().iter().for_each(Relay::cut),
                 (Part::Masters | Part::Servers, _) => {}
             }
         }
@@ -146,6 +156,7 @@ impl Harm {
                 (Part::Server(_), How::Kill | How::Stop) => cluster.zookeeper().restart_all(),
                 (Part::Agent(n), How::Freeze) => cluster.wake_agent(n),
                 (Part::Agent(n), How::Kill | How::Stop) => cluster.start_agent(n),
+                (Part::Link, _) => cluster.relays().iter().for_each(Relay::heal),
                 (Part::Masters | Part::Servers, _) => {}
             }
         }

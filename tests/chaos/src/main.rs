@@ -115,7 +115,11 @@ enum Step {
 
 impl Chaos {
     fn start(seed: u64, leaderless: Duration) -> Self {
-        let mut cluster = HaCluster::builder().agents(2).ensemble().start();
+        let mut cluster = HaCluster::builder()
+            .agents(2)
+            .ensemble()
+            .first_master_relayed()
+            .start();
         cluster.leader();
         let framework = Framework::start(cluster.masters(), framework_info("chaos"));
         Self {
