@@ -13,6 +13,7 @@ use mesos_test_support::task::Task;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
+use serde_json::Value;
 
 /// How long all that was asked of tasks may take, once everything is back.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -20,6 +21,19 @@ const SETTLED: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a call that may have been lost is sent again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// Whether a task that was in this state does not run again. One whose agent was called unreachable does.
+fn is_end(state: &str) -> bool {
+    state != "TASK_UNREACHABLE" && TERMINAL.contains(&state)
+}
+
+/// The first status of a task that says it has ended.
+fn end(framework: &Framework, task: &str) -> Option<Value> {
+    let notes = framework.notes();
+    let mut all = notes.statuses.get(task)?.iter();
+    all.find(|status| is_end(status["state"].as_str().unwrap_or_default()))
+        .cloned()
+}
 
 /// Where a task should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,7 +207,7 @@ impl Ledger {
     fn look(&mut self, framework: &Framework, id: &str) -> Option<String> {
         let starts = self.starts(id);
         let told = states(framework, id);
-        let end = framework.end(id);
+        let end = end(framework, id);
         let entry = self.entries.get(id)?;
         let (agent, taken) = (entry.agent.clone(), entry.taken);
         let wrong = |what: &str| {
@@ -261,6 +275,7 @@ impl Ledger {
             let notes = framework.notes();
             let all = notes.statuses.get(id).into_iter().flatten();
             all.filter(|status| status["reason"] == "REASON_RECONCILIATION")
+                .filter(|status| status["state"] == "TASK_RUNNING")
                 .count()
         };
         let mut open: Vec<(String, String, usize)> = self
@@ -276,7 +291,7 @@ impl Ledger {
             }
             if began.elapsed() > SETTLED {
                 let unknown = |(id, agent, _): &(String, String, usize)| {
-                    format!("the master says nothing of {id} on {agent}")
+                    format!("the master does not say that {id} on {agent} runs")
                 };
                 return open.iter().map(unknown).collect();
             }
@@ -291,6 +306,17 @@ impl Ledger {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// How often a task was called unreachable.
+pub fn unreachable(framework: &Framework) -> usize {
+    let notes = framework.notes();
+    let all = notes.statuses.keys().cloned().collect::<Vec<_>>();
+    drop(notes);
+    all.iter()
+        .flat_map(|task| states(framework, task))
+        .filter(|state| state == "TASK_UNREACHABLE")
+        .count()
 }
 
 /// States of a task in the order they came, the same one in a row once.
@@ -310,7 +336,6 @@ fn states(framework: &Framework, task: &str) -> Vec<String> {
 /// Tasks that were reported to run after they had been reported to have ended.
 pub fn risen(framework: &Framework) -> Vec<String> {
     let notes = framework.notes();
-    let is_end = |state: &str| TERMINAL.contains(&state);
     notes
         .statuses
         .iter()

@@ -53,6 +53,9 @@ struct Arguments {
     /// For how many seconds nobody may lead.
     #[arg(long, default_value_t = 30)]
     leaderless: u64,
+    /// Masters call an agent unreachable after 3 s, so that it often comes back from that.
+    #[arg(long)]
+    impatient: bool,
     /// Keep logs and sandboxes also when nothing was wrong.
     #[arg(long)]
     keep: bool,
@@ -62,7 +65,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seed = arguments.seed.unwrap_or_else(rand::random);
     println!("{} rounds with --seed {seed}", arguments.rounds);
-    let mut chaos = Chaos::start(seed, Duration::from_secs(arguments.leaderless));
+    let mut chaos = Chaos::start(
+        seed,
+        Duration::from_secs(arguments.leaderless),
+        arguments.impatient,
+    );
     if arguments.keep {
         chaos.cluster.keep();
     }
@@ -77,9 +84,11 @@ fn main() -> ExitCode {
     }
     chaos.figures.print();
     println!(
-        "tasks: {} ended as they should, {} never launched and reported so, {} run at the end",
+        "tasks: {} ended as they should, {} never launched and reported so, {} times unreachable for a while, \
+         {} run at the end",
         chaos.ledger.ended,
         chaos.ledger.refused,
+        ledger::unreachable(&chaos.framework),
         chaos.ledger.running()
     );
     println!("violations: {violations}");
@@ -114,11 +123,17 @@ enum Step {
 }
 
 impl Chaos {
-    fn start(seed: u64, leaderless: Duration) -> Self {
+    fn start(seed: u64, leaderless: Duration, impatient: bool) -> Self {
+        let flags: &[&str] = if impatient {
+            &["--agent_ping_timeout=1secs", "--max_agent_ping_timeouts=3"]
+        } else {
+            &[]
+        };
         let mut cluster = HaCluster::builder()
             .agents(2)
             .ensemble()
             .first_master_relayed()
+            .master(flags)
             .start();
         cluster.leader();
         let framework = Framework::start(cluster.masters(), framework_info("chaos"));
