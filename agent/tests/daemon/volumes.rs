@@ -130,11 +130,30 @@ async fn a_volume_comes_stays_and_goes() {
     let mut on_volume = task("t");
     on_volume.resources.push(volume(64.0));
     session.run(framework(), on_volume).await;
-    for uuid in [1, 2] {
-        let end = session.end_of(uuid).await;
-        assert_eq!(end.state(), OperationState::OperationFinished, "{end:?}");
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.push(match session.hear().await {
+            agent_message::Body::OperationUpdate(update) => {
+                let state = update.status.unwrap().state();
+                (update.operation_uuid[0], state.as_str_name())
+            }
+            agent_message::Body::Update(update) => {
+                (0, update.status.unwrap().state().as_str_name())
+            }
+            other => panic!("{other:?}"),
+        });
     }
-    session.update(TaskState::TaskStarting).await;
+    heard.sort_unstable();
+    assert_eq!(
+        heard,
+        [
+            (0, TaskState::TaskStarting.as_str_name()),
+            (1, OperationState::OperationFinished.as_str_name()),
+            (2, OperationState::OperationFinished.as_str_name()),
+        ]
+    );
+    let running = || containers.of("t").is_some();
+    wait_for("the task is launched", running).await;
     let volume = directory(dir.path());
     assert!(volume.is_dir());
     fs::write(volume.join("file"), "kept").unwrap();
@@ -148,6 +167,13 @@ async fn a_volume_comes_stays_and_goes() {
     let mut session = master.welcome("m-S1").await;
     assert_eq!(session.hello.agent_id, None);
     assert!(volume.join("file").exists());
+    // What was not acknowledged is told to whoever leads now.
+    let mut told = [session.hear().await, session.hear().await].map(|body| match body {
+        agent_message::Body::OperationUpdate(update) => update.operation_uuid[0],
+        other => panic!("{other:?}"),
+    });
+    told.sort_unstable();
+    assert_eq!(told, [1, 2]);
     session.apply(3, destroy()).await;
     let end = session.end_of(3).await;
     assert_eq!(end.state(), OperationState::OperationFinished, "{end:?}");

@@ -133,6 +133,10 @@ fn a_drain_survives_a_crash_and_ends_when_the_master_does_not_ask_again() {
     rig.connect(&[]);
     rig.master(Body::Ping(Ping {}));
     assert!(rig.core.state().drain.is_none());
+    rig.master(drain(None, false));
+    assert!(rig.core.state().drain.is_some());
+    rig.master(Body::DrainAgent(DrainAgent { config: None }));
+    assert!(rig.core.state().drain.is_none(), "told that it is over");
     rig.crash(false);
     assert!(rig.core.state().drain.is_none());
     assert_eq!(rig.task_state("t"), Some(TaskState::TaskKilling));
