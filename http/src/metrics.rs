@@ -12,6 +12,8 @@ use std::{
 
 use crate::{
     auth::{Action, Object},
+    latency::Latency,
+    prometheus,
     request::Request,
     response::Response,
     router::Router,
@@ -138,7 +140,18 @@ enum Source {
     Counter(Counter),
     Gauge(Gauge),
     Timer(Timer),
-    Read(Read),
+    Read(Read, Kind),
+}
+
+/// What a number can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Only grow.
+    Counter,
+    /// Anything.
+    Gauge,
+    /// It is several, of durations.
+    Timer,
 }
 
 struct Metric {
@@ -151,6 +164,7 @@ struct Metric {
 pub struct Metrics {
     metrics: Arc<RwLock<BTreeMap<String, Metric>>>,
     providers: Arc<RwLock<Vec<Provider>>>,
+    latencies: Arc<RwLock<BTreeMap<&'static str, Latency>>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -211,13 +225,58 @@ impl Metrics {
         help: &'static str,
         read: impl Fn() -> Option<f64> + Send + Sync + 'static,
     ) {
-        let metric = Metric {
-            help,
-            source: Source::Read(Arc::new(read)),
-        };
+        self.declare_read(name.into(), help, Kind::Gauge, Arc::new(read));
+    }
+
+    /// Declares a counter that is kept elsewhere and read when asked for.
+    pub fn read_counter(
+        &self,
+        name: impl Into<String>,
+        help: &'static str,
+        read: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) {
+        self.declare_read(name.into(), help, Kind::Counter, Arc::new(read));
+    }
+
+    fn declare_read(&self, name: String, help: &'static str, kind: Kind, read: Read) {
+        let source = Source::Read(read, kind);
         if let Ok(mut metrics) = self.metrics.write() {
-            metrics.insert(name.into(), metric);
+            metrics.insert(name, Metric { help, source });
         }
+    }
+
+    /// How long requests to an endpoint took; shown by `/metrics` only. The same endpoint again gives the
+    /// same histogram.
+    pub(crate) fn latency(&self, endpoint: &'static str) -> Latency {
+        let Ok(mut latencies) = self.latencies.write() else {
+            return Latency::default();
+        };
+        latencies.entry(endpoint).or_default().clone()
+    }
+
+    pub(crate) fn latencies(&self, mut see: impl FnMut(&str, &Latency)) {
+        if let Ok(latencies) = self.latencies.read() {
+            for (endpoint, latency) in latencies.iter() {
+                see(endpoint, latency);
+            }
+        }
+    }
+
+    /// Kind and help of each declared metric.
+    pub(crate) fn kinds(&self) -> BTreeMap<String, (Kind, &'static str)> {
+        let Ok(metrics) = self.metrics.read() else {
+            return BTreeMap::new();
+        };
+        let kind = |source: &Source| match source {
+            Source::Counter(_) => Kind::Counter,
+            Source::Gauge(_) => Kind::Gauge,
+            Source::Timer(_) => Kind::Timer,
+            Source::Read(_, kind) => *kind,
+        };
+        metrics
+            .iter()
+            .map(|(name, metric)| (name.clone(), (kind(&metric.source), metric.help)))
+            .collect()
     }
 
     /// Adds numbers whose names are known only when asked for (per framework, per role). Must answer at once.
@@ -295,7 +354,7 @@ impl Metrics {
                 )]
                 Source::Counter(counter) => Some(counter.get() as f64),
                 Source::Gauge(gauge) => Some(gauge.get()),
-                Source::Read(read) => read(),
+                Source::Read(read, _) => read(),
                 Source::Timer(timer) => {
                     timer.write(&name, &mut out);
                     None
@@ -322,8 +381,11 @@ impl Metrics {
     }
 }
 
-/// Adds `/metrics/snapshot`. Its `timeout` is checked and otherwise not needed: every source answers at once.
+/// Adds `/metrics/snapshot`, and `/metrics` in the text format of Prometheus; from here on the latency of
+/// every endpoint is measured. Its `timeout` is checked and otherwise not needed: every source answers at once.
 pub fn route<S: Clone + Send + Sync + 'static>(router: &mut Router<S>, metrics: &Metrics) {
+    prometheus::route(router, metrics);
+    router.measure(metrics);
     let metrics = metrics.clone();
     router
         .get(SNAPSHOT, move |_: S, request: Request| {

@@ -1,5 +1,11 @@
 //! What handlers answer with. JSONP, gzip and header details are added when it leaves the router.
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -18,6 +24,57 @@ pub enum Body {
     Stream(axum::body::Body),
     /// Sent as it comes with this length, never compressed.
     Sized(u64, axum::body::Body),
+}
+
+/// Bytes of a body that are handed to the connection at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A big body in pieces. Between two of them the others on this thread have their turn: written in one go,
+/// the answers to a crowd that reads the whole state would hold up everything else for milliseconds each.
+struct Pieces {
+    rest: Bytes,
+    others_next: bool,
+}
+
+/// The body of the bytes, in pieces when there are many.
+pub(crate) fn whole(bytes: Bytes) -> axum::body::Body {
+    if bytes.len() <= PIECE {
+        return axum::body::Body::from(bytes);
+    }
+    axum::body::Body::new(Pieces {
+        rest: bytes,
+        others_next: false,
+    })
+}
+
+impl http_body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(None);
+        }
+        if std::mem::take(&mut self.others_next) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.others_next = true;
+        let length = self.rest.len().min(PIECE);
+        let piece = self.rest.split_to(length);
+        Poll::Ready(Some(Ok(http_body::Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.rest.len() as u64)
+    }
 }
 
 /// A response of a handler.
@@ -184,5 +241,23 @@ impl Response {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_big_body_comes_whole_whatever_its_pieces() {
+        for length in [0, 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
+            let bytes: Bytes = (0..length).map(|n| (n % 251) as u8).collect();
+            let body = whole(bytes.clone());
+            let told = http_body::Body::size_hint(&body).exact();
+            assert_eq!(told, Some(length as u64));
+            assert_eq!(body.collect().await.unwrap().to_bytes(), bytes);
+        }
     }
 }

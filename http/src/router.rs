@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +16,10 @@ use http_body_util::BodyExt as _;
 
 use crate::{
     auth::{AllowAll, Authorizer},
-    compress, query,
+    compress,
+    latency::Latency,
+    metrics::Metrics,
+    query,
     request::{Head, Request},
     response::{Body, Response},
 };
@@ -43,6 +46,7 @@ pub struct Route {
     bare: bool,
     gated: bool,
     handler: Handler,
+    latency: Option<Latency>,
 }
 
 impl Route {
@@ -80,6 +84,7 @@ pub struct Router<S> {
     gate: Option<Gate>,
     disabled: HashSet<String>,
     body_limit: usize,
+    metrics: Option<Metrics>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Router<S> {
@@ -93,7 +98,13 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
             gate: None,
             disabled: HashSet::new(),
             body_limit: BODY_LIMIT,
+            metrics: None,
         }
+    }
+
+    /// Measures how long each endpoint takes to answer, into these metrics.
+    pub(crate) fn measure(&mut self, metrics: &Metrics) {
+        self.metrics = Some(metrics.clone());
     }
 
     /// Serves every route that is not [`bare`](Route::bare) under this prefix too: `/master`, `/slave(1)`.
@@ -173,12 +184,18 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
             bare: false,
             gated: true,
             handler: Arc::new(move |request| Box::pin(handler(state.clone(), request))),
+            latency: None,
         });
         self.routes.last_mut().expect("a route was just pushed")
     }
 
     /// The routes, ready to serve.
-    pub fn finish(self) -> Service {
+    pub fn finish(mut self) -> Service {
+        if let Some(metrics) = &self.metrics {
+            for route in &mut self.routes {
+                route.latency = Some(metrics.latency(route.path));
+            }
+        }
         let mut table = HashMap::new();
         let mut depth = 0;
         for (index, route) in self.routes.iter().enumerate() {
@@ -359,6 +376,7 @@ impl Service {
                 None,
             );
         }
+        let begun = Instant::now();
         let jsonp = head.query("jsonp").map(str::to_owned);
         let body = match read_body(body, &head, table.body_limit).await {
             Ok(body) => body,
@@ -373,6 +391,9 @@ impl Service {
             tracing::error!(route = name, "a handler panicked");
             Response::status_text(StatusCode::INTERNAL_SERVER_ERROR)
         });
+        if let Some(latency) = &route.latency {
+            latency.record(begun.elapsed());
+        }
         (response, jsonp)
     }
 }
@@ -511,7 +532,7 @@ async fn finish(
             }
             let body = zipped.unwrap_or(body);
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-            axum::body::Body::from(body)
+            crate::response::whole(body)
         }
         Body::Sized(length, body) => {
             headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));

@@ -27,6 +27,17 @@ pub enum SendError {
     Closed,
 }
 
+/// Streams of this process that are open, and what waits in them.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+static RECORDS: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// How many event streams of this process are open, and the records and bytes that wait in all of them.
+pub(crate) fn open() -> (usize, usize, usize) {
+    let get = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+    (get(&OPEN), get(&RECORDS), get(&BYTES))
+}
+
 #[derive(Debug)]
 struct Gauge {
     bytes: AtomicUsize,
@@ -50,6 +61,7 @@ pub fn record_stream(max_records: usize, max_bytes: usize) -> (RecordSender, Bod
         bytes: AtomicUsize::new(0),
         taken: std::sync::Mutex::new(Instant::now()),
     });
+    OPEN.fetch_add(1, Ordering::Relaxed);
     let sender = RecordSender {
         queue,
         gauge: gauge.clone(),
@@ -89,9 +101,14 @@ impl RecordSender {
             {
                 *taken = Instant::now();
             }
-            self.queue.try_send(framed).map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => SendError::Full,
-                mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+            RECORDS.fetch_add(1, Ordering::Relaxed);
+            BYTES.fetch_add(size, Ordering::Relaxed);
+            self.queue.try_send(framed).map_err(|error| {
+                left(size);
+                match error {
+                    mpsc::error::TrySendError::Full(_) => SendError::Full,
+                    mpsc::error::TrySendError::Closed(_) => SendError::Closed,
+                }
             })
         };
         if sent.is_err() {
@@ -128,6 +145,23 @@ impl RecordSender {
     }
 }
 
+/// A record is not queued any more.
+fn left(size: usize) {
+    RECORDS.fetch_sub(1, Ordering::Relaxed);
+    BYTES.fetch_sub(size, Ordering::Relaxed);
+}
+
+impl Drop for RecordBody {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+        // After this nothing is queued any more.
+        self.records.close();
+        while let Ok(record) = self.records.try_recv() {
+            left(record.len());
+        }
+    }
+}
+
 struct RecordBody {
     records: mpsc::Receiver<Bytes>,
     gauge: Arc<Gauge>,
@@ -144,6 +178,7 @@ impl http_body::Body for RecordBody {
         self.records.poll_recv(context).map(|record| {
             record.map(|record| {
                 self.gauge.bytes.fetch_sub(record.len(), Ordering::Relaxed);
+                left(record.len());
                 if let Ok(mut taken) = self.gauge.taken.lock() {
                     *taken = Instant::now();
                 }
