@@ -1,6 +1,6 @@
 //! What the master counts as it goes; `metrics` gives the counters their names.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -43,6 +43,12 @@ macro_rules! counters {
             pub ends: Ends,
             /// How long a run of the allocator took.
             pub allocation_run: Timer,
+            /// How long a run was asked for before it began.
+            pub allocation_run_latency: Timer,
+            /// Filters of frameworks that are active, by role, as counted last.
+            pub offer_filters: Mutex<BTreeMap<String, usize>>,
+            /// Calls of frameworks, by principal.
+            pub principals: Principals,
             /// How long the registry took to store a change.
             pub state_store: Timer,
         }
@@ -175,6 +181,36 @@ pub(crate) enum Removal {
     Replaced,
     Gone,
     Down,
+}
+
+/// Calls of frameworks by the principal in their info: how many came, and how many were carried out.
+#[derive(Debug, Default)]
+pub struct Principals(Mutex<BTreeMap<String, (u64, u64)>>);
+
+impl Principals {
+    pub(crate) fn received(&self, principal: &str) {
+        self.change(principal, |counts| counts.0 += 1);
+    }
+
+    pub(crate) fn processed(&self, principal: &str) {
+        self.change(principal, |counts| counts.1 += 1);
+    }
+
+    fn change(&self, principal: &str, change: impl FnOnce(&mut (u64, u64))) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(counts) = all.get_mut(principal) {
+            change(counts);
+        } else {
+            change(all.entry(principal.to_owned()).or_default());
+        }
+    }
+
+    /// Those of these principals; what the others did is forgotten, as their frameworks are.
+    pub(crate) fn of(&self, principals: &BTreeSet<&str>) -> BTreeMap<String, (u64, u64)> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|principal, _| principals.contains(principal.as_str()));
+        all.clone()
+    }
 }
 
 /// How many tasks ended with a reason, by the metric's name without `master/`.
@@ -383,9 +419,19 @@ impl Counters {
         }
     }
 
-    pub(crate) fn allocated(&self, took: Duration) {
+    /// A run of the allocator that was asked for `waited` before it began.
+    pub(crate) fn allocated(&self, took: Duration, waited: Duration) {
         self.allocation_runs.add(1);
         self.allocation_run.record(took);
+        self.allocation_run_latency.record(waited);
+    }
+
+    /// How many filters of frameworks are active, by role.
+    pub(crate) fn filtered(&self, filters: BTreeMap<String, usize>) {
+        *self
+            .offer_filters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = filters;
     }
 
     pub(crate) fn registry_change(&self) {
@@ -403,6 +449,10 @@ impl Counters {
             allocation_run: metrics.timer(
                 "allocator/mesos/allocation_run_ms",
                 "How long a run of the allocator took, in milliseconds.",
+            ),
+            allocation_run_latency: metrics.timer(
+                "allocator/mesos/allocation_run_latency_ms",
+                "How long a run of the allocator was asked for before it began, in milliseconds.",
             ),
             state_store: metrics.timer(
                 "registrar/state_store_ms",

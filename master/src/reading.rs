@@ -135,9 +135,11 @@ struct Key {
     principal: Option<String>,
 }
 
-struct Made {
-    version: u64,
-    bytes: Bytes,
+/// A body, and the version of the state that it shows.
+#[derive(Clone)]
+pub(crate) struct Made {
+    pub(crate) version: u64,
+    pub(crate) bytes: Bytes,
 }
 
 type Slot = Arc<tokio::sync::Mutex<Option<Made>>>;
@@ -180,7 +182,7 @@ impl Bodies {
         read: &ReadSide,
         viewer: &Viewer,
         make: impl FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
-    ) -> Result<Bytes, Response> {
+    ) -> Result<Made, Response> {
         let wanted = read.master.snapshot().version;
         let slot = self.slot(Key {
             body: name,
@@ -194,7 +196,7 @@ impl Bodies {
             && made.version >= wanted
         {
             self.hits.inc();
-            return Ok(made.bytes.clone());
+            return Ok(made.clone());
         }
         let (snapshot, viewer) = (read.master.snapshot(), viewer.clone());
         let version = snapshot.version;
@@ -204,13 +206,11 @@ impl Bodies {
                 tracing::error!(%error, body = name.0, "an answer could not be made");
                 Response::status_text(StatusCode::INTERNAL_SERVER_ERROR)
             })?;
+        let made = Made { version, bytes };
         if let Some(kept) = &mut kept {
-            **kept = Some(Made {
-                version,
-                bytes: bytes.clone(),
-            });
+            **kept = Some(made.clone());
         }
-        Ok(bytes)
+        Ok(made)
     }
 }
 
@@ -221,8 +221,18 @@ impl ReadSide {
         name: Name,
         viewer: &Viewer,
         make: impl FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
-    ) -> Result<Bytes, Response> {
+    ) -> Result<Made, Response> {
         self.bodies.get(name, self, viewer, make).await
+    }
+
+    /// What `ETag` is of a body that shows this version of the state. Weak: the same state may be sent
+    /// compressed or wrapped.
+    pub(crate) fn tag(&self, version: u64) -> String {
+        let identity = &self.master.snapshot().identity;
+        format!(
+            "W/\"{}-{}-{version}\"",
+            identity.info.id, identity.elected_time
+        )
     }
 }
 

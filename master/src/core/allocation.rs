@@ -1,6 +1,6 @@
 //! The allocator as the core uses it: records in, allotments out, clocks matched.
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -24,7 +24,14 @@ pub(super) struct Allocation {
     start: Instant,
     /// When a timer is set to ask it.
     alarm: Option<Instant>,
+    /// Since when it has something to do.
+    asked: Option<Instant>,
+    /// When its filters were counted last.
+    counted: Option<Instant>,
 }
+
+/// Time between two counts of the filters, which looks at every agent.
+const COUNT: Duration = Duration::from_secs(5);
 
 impl Allocation {
     /// With so many agents expected back.
@@ -68,6 +75,8 @@ impl Allocation {
             allocator,
             start,
             alarm: None,
+            asked: None,
+            counted: None,
         }
     }
 
@@ -78,6 +87,8 @@ impl Allocation {
     /// How long from now a timer must be set for, unless an earlier one is set.
     pub(super) fn next_alarm(&mut self, now: Instant, debounce: Duration) -> Option<Duration> {
         let wanted = self.start + self.allocator.next_wakeup()?;
+        let asked = wanted.max(now);
+        self.asked = Some(self.asked.map_or(asked, |before| before.min(asked)));
         let wanted = wanted.max(now + debounce);
         if self.alarm.is_some_and(|alarm| alarm <= wanted) {
             return None;
@@ -89,6 +100,31 @@ impl Allocation {
     pub(super) fn allocate(&mut self, now: Instant) -> Vec<OfferProposal> {
         self.alarm = None;
         self.allocator.allocate(self.time(now))
+    }
+
+    /// How long ago the run that begins was asked for.
+    pub(super) fn waited(&mut self, now: Instant) -> Duration {
+        self.asked
+            .take()
+            .map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked))
+    }
+
+    /// Active filters by role, when it is time to count them again.
+    pub(super) fn filters(&mut self, now: Instant) -> Option<BTreeMap<String, usize>> {
+        if self
+            .counted
+            .is_some_and(|counted| now.saturating_duration_since(counted) < COUNT)
+        {
+            return None;
+        }
+        self.counted = Some(now);
+        let filters = self.allocator.offer_filters();
+        Some(
+            filters
+                .into_iter()
+                .map(|(role, count)| (role.to_string(), count))
+                .collect(),
+        )
     }
 
     pub(super) fn add_framework(&mut self, framework: &Framework) {

@@ -19,7 +19,23 @@ impl Core {
     ) {
         let id = FrameworkId::from(call.framework_id.as_ref().map_or("", |id| id.as_str()));
         let reply = match self.admit(&id, stream_id, principal) {
-            Ok(()) => self.dispatch(&id, principal, call),
+            Ok(()) => {
+                // A principal is the framework's word unless frameworks authenticate.
+                let info = self
+                    .state
+                    .frameworks
+                    .get(&id)
+                    .map(|known| known.info.clone());
+                let named = info.as_ref().and_then(|info| info.principal.as_deref());
+                if let Some(named) = named {
+                    self.counters.principals.received(named);
+                }
+                let reply = self.dispatch(&id, principal, call);
+                if let Some(named) = named {
+                    self.counters.principals.processed(named);
+                }
+                reply
+            }
             Err(refusal) => refusal,
         };
         self.reply(request, reply);

@@ -7,8 +7,8 @@ use mesos_wire::v1::{
     allocator::{InverseOfferStatus, inverse_offer_status::Status},
 };
 
-use super::{Core, allocation::refusal, event::events, offers::url_of, timers::Timer};
-use crate::state::{InverseOffer, Planned};
+use super::{Core, allocation::refusal, event::events, timers::Timer};
+use crate::state::{InverseOffer, Planned, agent_url};
 
 impl Core {
     /// Asks the frameworks that the allocator names.
@@ -24,7 +24,7 @@ impl Core {
             let id = self.next_offer_id();
             let wire = v1::InverseOffer {
                 id: (&id).into(),
-                url: Some(url_of(&agent)),
+                url: Some(agent_url(&agent.info, &agent.ip)),
                 framework_id: (&framework_id).into(),
                 agent_id: Some((&agent_id).into()),
                 unavailability: proposal.unavailability,

@@ -7,16 +7,17 @@ use std::{
 
 use mesos_allocator::OfferProposal;
 use mesos_types::{AgentId, Format, FrameworkId, OfferId, Resources};
-use mesos_wire::v1::{self, resource::AllocationInfo, scheduler::call};
+use mesos_wire::v1::{self, scheduler::call};
 
 use super::{Core, allocation::refusal, event::events, records::take_away, timers::Timer};
 use crate::{
     metrics::Fate,
-    state::{Agent, Framework, Offer},
+    state::{Framework, Offer},
 };
 
-/// Never offered: the agent keeps it for itself.
-const HIDDEN: &str = "ephemeral_ports";
+/// Offers in one event at most. More go in further events, so that the first are read while the last are
+/// still being written.
+const OFFERS_IN_EVENT: usize = 1000;
 /// How long the allocator keeps an agent from a framework whose constraints exclude it; when it asks again,
 /// the answer is the same. Its longest filter.
 const EXCLUDED: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -49,124 +50,132 @@ impl Core {
         let mut sent: BTreeMap<FrameworkId, Vec<v1::Offer>> = BTreeMap::new();
         // Of the system, not of the event: how long a run takes is measured, and decides nothing.
         let begun = Instant::now();
-        let allotments = self.allocation.allocate(self.now.monotonic);
-        self.counters.allocated(begun.elapsed());
+        let now = self.now.monotonic;
+        let waited = self.allocation.waited(now);
+        let allotments = self.allocation.allocate(now);
+        self.counters.allocated(begun.elapsed(), waited);
+        if let Some(filters) = self.allocation.filters(now) {
+            self.counters.filtered(filters);
+        }
         for allotment in allotments {
-            let state = &self.state;
-            let framework = state
-                .frameworks
-                .get(&allotment.framework)
-                .filter(|framework| framework.connected());
-            let agent = state
-                .agents
-                .get(&allotment.agent)
-                .filter(|agent| agent.active());
-            let (Some(framework), Some(agent)) = (framework.cloned(), agent.cloned()) else {
-                tracing::error!(
-                    ?allotment,
-                    "the allocator gave to or of somebody who is not there"
-                );
-                self.allocation.recover(
-                    &allotment.framework,
-                    &allotment.agent,
-                    &allotment.resources,
-                    None,
-                    self.now.monotonic,
-                );
+            let Some((offer, wire)) = self.make_offer(allotment) else {
                 continue;
             };
-            let constraints = self.constraints.get(&framework.id);
-            if constraints
-                .is_some_and(|constraints| !constraints.allow(&allotment.role, &agent.info))
-            {
-                self.allocation.recover(
-                    &framework.id,
-                    &agent.id,
-                    &allotment.resources,
-                    Some(EXCLUDED),
-                    self.now.monotonic,
-                );
-                continue;
+            let framework_id = offer.framework_id.clone();
+            self.book_offer(offer);
+            let pending = sent.entry(framework_id.clone()).or_default();
+            pending.push(wire);
+            if pending.len() >= OFFERS_IN_EVENT {
+                let offers = std::mem::take(pending);
+                self.send_offers(&framework_id, offers);
             }
-            let offer = self.make_offer(&framework, &agent, allotment);
-            sent.entry(framework.id.clone())
-                .or_default()
-                .push(as_sent(&offer, &framework));
-            if let Some(timeout) = self.config.offer_timeout {
-                self.timers.set(
-                    self.now.monotonic,
-                    timeout,
-                    Timer::OfferTimeout(offer.id.clone()),
-                );
-            }
-            if let Some(framework) = self.framework_mut(&offer.framework_id) {
-                *framework
-                    .offered_on
-                    .entry(offer.agent_id.clone())
-                    .or_default() += &offer.resources;
-                framework.offers.insert(offer.id.clone());
-            }
-            if let Some(agent) = self.agent_mut(&offer.agent_id) {
-                agent.offered += &offer.resources;
-                agent.offers.insert(offer.id.clone());
-            }
-            self.state.offers.insert(offer.id.clone(), Arc::new(offer));
         }
         for (framework, offers) in sent {
-            self.counters
-                .frameworks
-                .offers(&framework, Fate::Sent, offers.len());
-            self.send(&framework, events::offers(offers));
+            self.send_offers(&framework, offers);
         }
         self.ask_to_leave();
     }
 
+    fn send_offers(&mut self, framework: &FrameworkId, offers: Vec<v1::Offer>) {
+        if offers.is_empty() {
+            return;
+        }
+        self.counters
+            .frameworks
+            .offers(framework, Fate::Sent, offers.len());
+        self.send(framework, events::offers(offers));
+    }
+
+    /// Puts an offer into the books. Nobody else may hold the records of its framework and agent meanwhile:
+    /// they would be copied for each offer.
+    fn book_offer(&mut self, offer: Offer) {
+        if let Some(timeout) = self.config.offer_timeout {
+            self.timers.set(
+                self.now.monotonic,
+                timeout,
+                Timer::OfferTimeout(offer.id.clone()),
+            );
+        }
+        if let Some(framework) = self.framework_mut(&offer.framework_id) {
+            *framework
+                .offered_on
+                .entry(offer.agent_id.clone())
+                .or_default() += &offer.resources;
+            framework.offers.insert(offer.id.clone());
+        }
+        if let Some(agent) = self.agent_mut(&offer.agent_id) {
+            agent.offered += &offer.resources;
+            agent.offers.insert(offer.id.clone());
+        }
+        self.state.offers.insert(offer.id.clone(), Arc::new(offer));
+    }
+
     /// Offers and inverse offers count together.
     pub(super) fn next_offer_id(&mut self) -> OfferId {
-        let id = OfferId::from(format!("{}-O{}", self.master_id(), self.next.offer));
+        let id = self.offer_id();
         self.next.offer += 1;
         id
     }
 
-    fn make_offer(
-        &mut self,
-        framework: &Framework,
-        agent: &Agent,
-        allotment: OfferProposal,
-    ) -> Offer {
-        let id = self.next_offer_id();
-        let shown = allotment
-            .resources
-            .filter(|resource| &*resource.name != HIDDEN);
-        let wire = v1::Offer {
-            id: (&id).into(),
-            framework_id: (&framework.id).into(),
-            agent_id: (&agent.id).into(),
-            hostname: agent.info.hostname.clone(),
-            url: Some(url_of(agent)),
-            domain: agent.info.domain.clone(),
-            resources: shown.to_wire(Format::PostRefinement),
-            attributes: agent.info.attributes.clone(),
+    fn offer_id(&self) -> OfferId {
+        OfferId::from(format!("{}-O{}", self.master_id(), self.next.offer))
+    }
+
+    /// The offer of an allotment, and the form in which it is sent. `None` when it cannot be made; then what
+    /// it would have held is free again.
+    fn make_offer(&mut self, allotment: OfferProposal) -> Option<(Offer, v1::Offer)> {
+        let state = &self.state;
+        let framework = state
+            .frameworks
+            .get(&allotment.framework)
+            .filter(|framework| framework.connected());
+        let agent = state
+            .agents
+            .get(&allotment.agent)
+            .filter(|agent| agent.active());
+        let (Some(framework), Some(agent)) = (framework, agent) else {
+            tracing::error!(
+                ?allotment,
+                "the allocator gave to or of somebody who is not there"
+            );
+            self.give_back(&allotment, None);
+            return None;
+        };
+        let constraints = self.constraints.get(&framework.id);
+        if constraints.is_some_and(|constraints| !constraints.allow(&allotment.role, &agent.info)) {
+            self.give_back(&allotment, Some(EXCLUDED));
+            return None;
+        }
+        let offer = Offer {
+            id: self.offer_id(),
+            framework_id: framework.id.clone(),
+            agent_id: agent.id.clone(),
+            info: agent.info.clone(),
+            ip: agent.ip.clone(),
             executor_ids: agent
                 .executors
                 .keys()
                 .filter(|(owner, _)| *owner == framework.id)
-                .map(|(_, executor)| executor.into())
+                .map(|(_, executor)| executor.clone())
                 .collect(),
             unavailability: agent.planned.as_ref().map(|planned| planned.unavailability),
-            allocation_info: Some(AllocationInfo {
-                role: Some(allotment.role.to_string()),
-            }),
-        };
-        Offer {
-            id,
-            framework_id: framework.id.clone(),
-            agent_id: agent.id.clone(),
-            wire: Arc::new(wire),
             resources: allotment.resources,
             role: allotment.role.to_string(),
             made: self.now.seconds(),
-        }
+        };
+        let wire = as_sent(&offer, framework);
+        self.next.offer += 1;
+        Some((offer, wire))
+    }
+
+    fn give_back(&mut self, allotment: &OfferProposal, refused: Option<Duration>) {
+        self.allocation.recover(
+            &allotment.framework,
+            &allotment.agent,
+            &allotment.resources,
+            refused,
+            self.now.monotonic,
+        );
     }
 
     /// Takes an offer out of the books; its resources stay charged to the framework in the allocator.
@@ -324,27 +333,14 @@ impl Core {
     }
 }
 
-/// The agent's HTTP API, as offers name it.
-pub(super) fn url_of(agent: &Agent) -> v1::Url {
-    v1::Url {
-        scheme: "http".to_owned(),
-        address: v1::Address {
-            hostname: Some(agent.info.hostname.clone()),
-            ip: Some(agent.ip.clone()),
-            port: agent.port(),
-        },
-        path: Some("/slave(1)".to_owned()),
-        ..v1::Url::default()
-    }
-}
-
 /// The offer in the form that the framework's capabilities ask for.
 fn as_sent(offer: &Offer, framework: &Framework) -> v1::Offer {
-    let mut sent = (*offer.wire).clone();
-    if !framework.capabilities.reservation_refinement {
-        let shown = offer.resources.filter(|resource| &*resource.name != HIDDEN);
-        sent.resources = shown.to_wire(Format::PreRefinement);
-    }
+    let format = if framework.capabilities.reservation_refinement {
+        Format::PostRefinement
+    } else {
+        Format::PreRefinement
+    };
+    let mut sent = offer.to_wire(format);
     if !framework.capabilities.multi_role {
         sent.allocation_info = None;
         for resource in &mut sent.resources {

@@ -20,7 +20,8 @@ pub(crate) mod sample;
 use std::{future::Future, sync::Arc};
 
 use mesos_http::{
-    Action, Object, Request, Response, Router, StatusCode, files, logging, metrics, system, version,
+    Action, Object, Request, Response, Router, StatusCode, files, header, logging, metrics, system,
+    version,
 };
 use mesos_wire::Encoding;
 use serde::Serialize;
@@ -106,13 +107,29 @@ where
     router.post(path, move |_, request| handler(read.clone(), request));
 }
 
-/// A body that only depends on the state and on who asks.
-async fn shared<F>(read: &ReadSide, viewer: &Viewer, name: &'static str, make: F) -> Response
+/// A body that only depends on the state and on who asks. A client that names the `ETag` of its last answer
+/// gets 304 while nothing has changed.
+async fn shared<F>(
+    read: &ReadSide,
+    request: &Request,
+    viewer: &Viewer,
+    name: &'static str,
+    make: F,
+) -> Response
 where
     F: FnOnce(&Snapshot, &Viewer) -> Vec<u8> + Send + 'static,
 {
+    if let Some(seen) = request.header(header::IF_NONE_MATCH.as_str()) {
+        let newest = read.tag(read.master.snapshot().version);
+        if seen.split(',').any(|tag| tag.trim() == newest) {
+            return Response::new(StatusCode::NOT_MODIFIED).header(header::ETAG, &newest);
+        }
+    }
     match read.body((name, Encoding::Json), viewer, make).await {
-        Ok(bytes) => Response::json_bytes(bytes),
+        Ok(made) => {
+            let tag = read.tag(made.version);
+            Response::json_bytes(made.bytes).header(header::ETAG, &tag)
+        }
         Err(response) => response,
     }
 }
@@ -138,19 +155,26 @@ fn print<T: Serialize>(value: &T) -> Vec<u8> {
 
 async fn state(read: Arc<ReadSide>, request: Request) -> Response {
     let (viewer, master) = (Viewer::of(&request), read.master.clone());
-    shared(&read, &viewer, "/state", move |snapshot, viewer| {
-        print(&state::StateJson {
-            snapshot,
-            config: master.config(),
-            viewer,
-        })
-    })
+    shared(
+        &read,
+        &request,
+        &viewer,
+        "/state",
+        move |snapshot, viewer| {
+            print(&state::StateJson {
+                snapshot,
+                config: master.config(),
+                viewer,
+            })
+        },
+    )
     .await
 }
 
 async fn state_summary(read: Arc<ReadSide>, request: Request) -> Response {
     shared(
         &read,
+        &request,
         &Viewer::of(&request),
         "/state-summary",
         |snapshot, viewer| print(&state::SummariesJson { snapshot, viewer }),
@@ -179,7 +203,7 @@ async fn slaves(read: Arc<ReadSide>, request: Request) -> Response {
                     only: None,
                 })
             };
-            shared(&read, &viewer, "/slaves", make).await
+            shared(&read, &request, &viewer, "/slaves", make).await
         }
     }
 }
@@ -205,7 +229,7 @@ async fn frameworks(read: Arc<ReadSide>, request: Request) -> Response {
                     only: None,
                 })
             };
-            shared(&read, &viewer, "/frameworks", make).await
+            shared(&read, &request, &viewer, "/frameworks", make).await
         }
     }
 }
@@ -226,6 +250,7 @@ async fn roles(read: Arc<ReadSide>, request: Request) -> Response {
     let master = read.master.clone();
     shared(
         &read,
+        &request,
         &Viewer::of(&request),
         "/roles",
         move |snapshot, viewer| {

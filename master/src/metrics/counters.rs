@@ -1,4 +1,9 @@
 //! The names and help texts of what the state machine counts.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
+
 use mesos_http::Metrics;
 
 use super::whole;
@@ -257,13 +262,13 @@ pub(super) fn declare(metrics: &Metrics, master: &Handle) {
             continue;
         };
         let counters = master.counters().clone();
-        metrics.read(format!("master/{name}"), help, move || {
+        metrics.read_counter(format!("master/{name}"), help, move || {
             counters.all().get(index).map(|(_, n)| whole(*n))
         });
     }
     let counters = master.counters().clone();
     let help = "Runs of the allocator.";
-    metrics.read("allocator/mesos/allocation_runs", help, move || {
+    metrics.read_counter("allocator/mesos/allocation_runs", help, move || {
         Some(whole(counters.allocation_runs.get()))
     });
     let counted = master.clone();
@@ -273,6 +278,7 @@ pub(super) fn declare(metrics: &Metrics, master: &Handle) {
         .get("publish_per_framework_metrics")
         .is_none_or(|flag| flag != "false");
     metrics.provider(move |out| {
+        principals(&counted, out);
         counted
             .counters()
             .operations
@@ -287,4 +293,28 @@ pub(super) fn declare(metrics: &Metrics, master: &Handle) {
                 .write(&counted.snapshot(), out);
         }
     });
+}
+
+/// What frameworks that are registered asked for, by principal; and which filters are active.
+fn principals(master: &Handle, out: &mut BTreeMap<String, f64>) {
+    let snapshot = master.snapshot();
+    let registered = snapshot.frameworks.values();
+    let registered: BTreeSet<&str> = registered
+        .filter_map(|framework| framework.info.principal.as_deref())
+        .collect();
+    for (principal, (received, processed)) in master.counters().principals.of(&registered) {
+        let prefix = format!("frameworks/{principal}");
+        out.insert(format!("{prefix}/messages_received"), whole(received));
+        out.insert(format!("{prefix}/messages_processed"), whole(processed));
+    }
+    let filters = master
+        .counters()
+        .offer_filters
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    for (role, active) in filters {
+        let name = format!("allocator/mesos/offer_filters/roles/{role}/active");
+        out.insert(name, crate::legacy::state::double(active));
+    }
 }

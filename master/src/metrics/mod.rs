@@ -118,6 +118,23 @@ fn roles(metrics: &Metrics, master: &Handle, newest: &Newest) {
             }
             let mut held = role.allocated.clone();
             held.merge(&role.offered);
+            if let Some(quota) = &role.quota {
+                let prefix = format!("allocator/mesos/quota/roles/{}/resources", role.name);
+                let limits = quota
+                    .limits
+                    .iter()
+                    .map(|(name, limit)| ("limit", name, limit.value));
+                let guarantees = quota
+                    .guarantees
+                    .iter()
+                    .map(|(name, guarantee)| ("guarantee", name, guarantee.value));
+                for (kind, name, value) in limits.chain(guarantees) {
+                    out.insert(format!("{prefix}/{name}/{kind}"), value);
+                    let held = held.iter().find(|(held, _)| *held == name.as_str());
+                    let held = held.map_or(0.0, |(_, amount)| amount);
+                    out.insert(format!("{prefix}/{name}/offered_or_allocated"), held);
+                }
+            }
             let shares = held.iter().filter_map(|(name, amount)| {
                 let index = SCALARS.iter().position(|scalar| *scalar == name)?;
                 (total[index] > 0.0).then(|| amount / total[index])

@@ -128,7 +128,9 @@ fn framework(
         .filter_map(|id| snapshot.inverse_offers.get(id));
     get_frameworks::Framework {
         unregistered_time: ended(framework).map(time),
-        offers: offers.map(|offer| v1::Offer::clone(&offer.wire)).collect(),
+        offers: offers
+            .map(|offer| offer.to_wire(Format::PostRefinement))
+            .collect(),
         inverse_offers: inverse_offers
             .map(|offer| v1::InverseOffer::clone(&offer.wire))
             .collect(),

@@ -351,5 +351,5 @@ where
 {
     let viewer = Viewer::of(request);
     let body = read.body((name, encoding), &viewer, make).await?;
-    Ok(Response::bytes(encoding.content_type(), body))
+    Ok(Response::bytes(encoding.content_type(), body.bytes))
 }

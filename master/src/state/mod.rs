@@ -20,6 +20,7 @@ pub use change::Change;
 pub use framework::{Executor, Framework, Standing, Subscription};
 pub use inverse_offer::{InverseOffer, Planned};
 pub use offer::Offer;
+pub(crate) use offer::agent_url;
 pub use operation::Operation;
 pub use settings::Settings;
 pub use shown::Shown;

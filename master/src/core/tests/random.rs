@@ -118,7 +118,8 @@ impl Session {
         let Some(client) = owner else { return };
         let refuse = [0.0, 0.5, 5.0][self.dice.roll(3)];
         if self.dice.roll(3) == 0 {
-            self.world.decline(&client, &offer.wire, refuse);
+            self.world
+                .decline(&client, &offer.to_wire(Format::PostRefinement), refuse);
             return;
         }
         let mut tasks = Vec::new();
@@ -135,8 +136,12 @@ impl Session {
             }
             tasks.push(info);
         }
-        self.world
-            .accept(&client, &[&offer.wire], &tasks.join(","), refuse);
+        self.world.accept(
+            &client,
+            &[&offer.to_wire(Format::PostRefinement)],
+            &tasks.join(","),
+            refuse,
+        );
     }
 
     /// Any task, known or not, from any agent.
@@ -253,7 +258,12 @@ impl Session {
             let id = ["", "x", "y"][self.dice.roll(3)];
             operations.push(on(kind, id, &list));
         }
-        operate(&mut self.world, &client, &offer.wire, &operations);
+        operate(
+            &mut self.world,
+            &client,
+            &offer.to_wire(Format::PostRefinement),
+            &operations,
+        );
     }
 
     fn operate_as_operator(&mut self) {

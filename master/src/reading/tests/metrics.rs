@@ -38,6 +38,8 @@ fn general(name: &str) -> String {
             format!("Q/{}", rest[end..].join("/"))
         }
         ["allocator", "mesos", "roles", .., last] => format!("R/{last}"),
+        ["allocator", "mesos", "offer_filters", "roles", .., last] => format!("O/{last}"),
+        ["frameworks", .., last] => format!("P/{last}"),
         ["master", state, source, _] if state.starts_with("task_") => format!("T/{source}"),
         _ => name.to_owned(),
     }

@@ -1,4 +1,6 @@
 //! From the call to the acknowledgement.
+use mesos_types::Format;
+
 use super::{
     super::world::{kinds, task},
     *,
@@ -45,7 +47,7 @@ fn a_volume_is_made_used_and_destroyed() {
             .cloned()
             .expect("an offer")
     };
-    assert_eq!(held(&offer.wire), WITH_VOLUME);
+    assert_eq!(held(&offer.to_wire(Format::PostRefinement)), WITH_VOLUME);
     acknowledge(&mut world, &agent, &client, "r", 9);
     assert_eq!(pending(&world, &agent), 2, "not for that status");
     acknowledge(&mut world, &agent, &client, "r", 1);
@@ -61,7 +63,12 @@ fn a_volume_is_made_used_and_destroyed() {
         r#""resources":["#,
         &format!(r#""resources":[{},"#, volume(64.0, "v")),
     );
-    world.accept(&client, &[&offer.wire], &task, 0.0);
+    world.accept(
+        &client,
+        &[&offer.to_wire(Format::PostRefinement)],
+        &task,
+        0.0,
+    );
     assert_eq!(kinds(&world.messages(&agent)), ["run t"]);
     world.settle();
     let offer = world.offers(&client).remove(0);
@@ -164,7 +171,7 @@ fn an_operation_that_did_not_happen_is_undone() {
         .next()
         .cloned()
         .expect("an offer");
-    assert_eq!(held(&offer.wire), PLAIN);
+    assert_eq!(held(&offer.to_wire(Format::PostRefinement)), PLAIN);
     acknowledge(&mut world, &agent, &client, "r", 1);
     acknowledge(&mut world, &agent, &client, "c", 2);
     assert_eq!(pending(&world, &agent), 0);

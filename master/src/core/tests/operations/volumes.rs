@@ -3,6 +3,8 @@ use std::time::Duration;
 
 use mesos_types::FrameworkId;
 
+use mesos_types::Format;
+
 use super::{super::world::task, *};
 
 #[test]
@@ -112,14 +114,14 @@ fn a_shared_volume_serves_many_and_is_destroyed_when_nobody_has_it() {
         .expect("an offer")
         .clone();
     assert!(
-        held(&offer.wire).contains("<SHARED>"),
+        held(&offer.to_wire(Format::PostRefinement)).contains("<SHARED>"),
         "{}",
-        held(&offer.wire)
+        held(&offer.to_wire(Format::PostRefinement))
     );
     operate(
         &mut world,
         &client,
-        &offer.wire,
+        &offer.to_wire(Format::PostRefinement),
         &[on("DESTROY", "d", &vol)],
     );
     let refused = operation_updates(&mut world, &client);
@@ -136,7 +138,7 @@ fn a_shared_volume_serves_many_and_is_destroyed_when_nobody_has_it() {
     let offers: Vec<_> = world.core.state().offers.values().cloned().collect();
     let with: Vec<_> = offers
         .iter()
-        .filter(|offer| held(&offer.wire).contains("<SHARED>"))
+        .filter(|offer| held(&offer.to_wire(Format::PostRefinement)).contains("<SHARED>"))
         .collect();
     let own = with
         .iter()
@@ -145,14 +147,14 @@ fn a_shared_volume_serves_many_and_is_destroyed_when_nobody_has_it() {
         operate(
             &mut world,
             &client,
-            &own.wire.clone(),
+            &own.to_wire(Format::PostRefinement),
             &[on("DESTROY", "d2", &vol)],
         );
     } else {
         operate(
             &mut world,
             &other,
-            &with[0].wire.clone(),
+            &with[0].to_wire(Format::PostRefinement),
             &[on("DESTROY", "d2", &vol)],
         );
     }
