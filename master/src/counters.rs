@@ -2,17 +2,19 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use mesos_http::{Metrics, metrics::Timer};
 use mesos_types::FrameworkId;
 use mesos_wire::v1::{TaskState, TaskStatus, scheduler::call::Type};
 
 pub use crate::metrics::{OperationCounts, Tallies};
+use crate::registry::Figures;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ macro_rules! counters {
             pub principals: Principals,
             /// How long the registry took to store a change.
             pub state_store: Timer,
+            /// Numbers of the registry that is open.
+            registry: ArcSwapOption<Figures>,
         }
 
         impl Counters {
@@ -167,10 +171,6 @@ counters! {
     slave_unreachable_canceled,
     /// Runs of the allocator.
     allocation_runs,
-    /// Changes handed to the registry.
-    registry_changes,
-    /// Of these, stored.
-    registry_stored,
 }
 
 /// Why a registered agent is removed.
@@ -434,12 +434,16 @@ impl Counters {
             .unwrap_or_else(PoisonError::into_inner) = filters;
     }
 
-    pub(crate) fn registry_change(&self) {
-        self.registry_changes.add(1);
+    /// Numbers of the registry that this master writes now, or wrote last.
+    pub fn registry(&self) -> Option<Arc<Figures>> {
+        self.registry.load_full()
+    }
+
+    pub(crate) fn registry_opened(&self, figures: Option<&Figures>) {
+        self.registry.store(figures.cloned().map(Arc::new));
     }
 
     pub(crate) fn registry_done(&self, took: Duration) {
-        self.registry_stored.add(1);
         self.state_store.record(took);
     }
 

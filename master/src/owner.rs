@@ -302,7 +302,6 @@ impl Owner {
                     return Ok(Some(Event::Registered { token }));
                 };
                 let (commands, counters) = (self.commands.clone(), self.core.counters().clone());
-                counters.registry_change();
                 let begun = Instant::now();
                 self.writes.spawn(async move {
                     let outcome = committed.await;

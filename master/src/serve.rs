@@ -262,6 +262,7 @@ impl Seat {
             ..self.identity()
         };
         let before = self.handle.snapshot();
+        self.handle.counters().registry_opened(registrar.figures());
         let master_id = identity.info.id.as_str().into();
         let mut core = Core::new(
             self.config.clone(),

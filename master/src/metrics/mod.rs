@@ -17,7 +17,7 @@ pub use operations::OperationCounts;
 pub(crate) use tally::Fate;
 pub use tally::Tallies;
 
-use crate::{Handle, config::RegistryPlace, legacy::state::double};
+use crate::{Handle, config::RegistryPlace, legacy::state::double, registry::Figures};
 use summary::{Newest, SCALARS, Summary};
 
 /// Name, help and value of a gauge over the state.
@@ -224,20 +224,36 @@ fn process(metrics: &Metrics, master: &Handle) {
     metrics.read("master/event_queue_dispatches", help, move || {
         Some(double(queue.queued()))
     });
-    if let RegistryPlace::File(path) = &master.config().registry {
+    if master.config().registry != RegistryPlace::InMemory {
+        registrar(metrics, master);
+    }
+}
+
+/// The registry that this master writes while it leads.
+fn registrar(metrics: &Metrics, master: &Handle) {
+    type Shown = (&'static str, &'static str, fn(&Figures) -> f64);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    const SHOWN: [Shown; 3] = [
+        (
+            "registrar/queued_operations",
+            "Changes of the registry that are not stored yet.",
+            |figures| figures.queued() as f64,
+        ),
+        (
+            "registrar/registry_size_bytes",
+            "Size of the registry in bytes: of its file, or of keys and values in ZooKeeper.",
+            |figures| figures.size_bytes() as f64,
+        ),
+        (
+            "registrar/state_fetch_ms",
+            "How long it took to take the registry over and to read it, in milliseconds.",
+            |figures| figures.fetch().as_secs_f64() * 1000.0,
+        ),
+    ];
+    for (name, help, read) in SHOWN {
         let counters = master.counters().clone();
-        let help = "Changes of the registry that are not stored yet.";
-        metrics.read("registrar/queued_operations", help, move || {
-            let stored = counters.registry_stored.get();
-            Some(whole(
-                counters.registry_changes.get().saturating_sub(stored),
-            ))
-        });
-        let path = path.clone();
-        let help = "Size of the registry's file in bytes.";
-        metrics.read("registrar/registry_size_bytes", help, move || {
-            #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-            std::fs::metadata(&path).ok().map(|file| file.len() as f64)
+        metrics.read(name, help, move || {
+            counters.registry().map(|figures| read(&figures))
         });
     }
 }

@@ -1,5 +1,6 @@
 //! Numbers about the registry, for the metrics.
 use std::{
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,15 +14,30 @@ pub struct Figures(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Where the size is to be found, if not in `size`.
+    file: Option<PathBuf>,
     size: AtomicU64,
     queued: AtomicU64,
     fetch_micros: AtomicU64,
 }
 
 impl Figures {
+    /// Of a registry that is a file.
+    pub(super) fn of_file(path: &Path) -> Self {
+        Self(Arc::new(Inner {
+            file: Some(path.to_owned()),
+            ..Inner::default()
+        }))
+    }
+
     /// Size of keys and values, or of the file, in bytes.
     pub fn size_bytes(&self) -> u64 {
-        self.0.size.load(Ordering::Relaxed)
+        let file = self.0.file.as_ref();
+        let file = file.and_then(|path| path.metadata().ok());
+        file.map_or_else(
+            || self.0.size.load(Ordering::Relaxed),
+            |metadata| metadata.len(),
+        )
     }
 
     /// Changes whose outcome nobody knows yet.

@@ -39,7 +39,7 @@ impl Registrar {
     pub fn open(path: &Path) -> Result<(Self, Registry), RegistryError> {
         let begun = Instant::now();
         let (writer, registry) = embedded::open(path)?;
-        let figures = Figures::default();
+        let figures = Figures::of_file(path);
         figures.set_fetch(begun.elapsed());
         Ok((Self::Store(writer, figures), registry))
     }
