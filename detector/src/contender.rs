@@ -120,6 +120,7 @@ impl Contender {
             answer,
             told,
             stop: end.clone(),
+            left: None,
         };
         tokio::spawn(task.run());
         Self {
@@ -181,6 +182,9 @@ struct Task {
     answer: watch::Sender<Answer>,
     told: watch::Sender<Candidacy>,
     stop: CancellationToken,
+    /// The node of a session that we lost, with the transaction that made it. ZooKeeper may keep it for a session
+    /// timeout after it is back, in which nobody could lead.
+    left: Option<(String, u64)>,
 }
 
 impl Task {
@@ -241,7 +245,7 @@ impl Task {
 
     /// Keeps the place.
     async fn hold(
-        &self,
+        &mut self,
         round: u64,
         session: Session,
         candidate: &Candidate,
@@ -267,7 +271,10 @@ impl Task {
         };
         session.lease().revoke();
         match end {
-            Some(End::Expired) => Some(Loss::SessionExpired),
+            Some(End::Expired) => {
+                self.left = Some((node, election));
+                Some(Loss::SessionExpired)
+            }
             Some(End::NodeRemoved) => Some(Loss::NodeRemoved),
             None => {
                 let deleted = session
@@ -295,7 +302,7 @@ impl Task {
         backoff: &mut Backoff,
     ) -> (Candidate, u64) {
         loop {
-            match join_once(session, info).await {
+            match join_once(session, info, self.left.as_ref()).await {
                 Ok(place) => return place,
                 Err(problem) => self.troubled(round, problem.chain()),
             }
@@ -366,9 +373,17 @@ async fn removed(session: &Session, node: &str) -> End {
 }
 
 /// Makes the path and the node, unless an earlier request of this session made it and its answer was lost.
-async fn join_once(session: &Session, info: &MasterInfo) -> Result<(Candidate, u64), Problem> {
+/// The node of an earlier session goes first.
+async fn join_once(
+    session: &Session,
+    info: &MasterInfo,
+    left: Option<&(String, u64)>,
+) -> Result<(Candidate, u64), Problem> {
     let (client, path) = (session.client(), session.ensemble().path());
     make_path(session).await?;
+    if let Some((node, election)) = left {
+        remove_left(session, node, *election).await?;
+    }
     if let Some(place) = own_node(session).await? {
         return Ok(place);
     }
@@ -394,6 +409,29 @@ async fn join_once(session: &Session, info: &MasterInfo) -> Result<(Candidate, u
         source: zk::Error::UnexpectedError("not ten digits".to_owned()),
     })?;
     Ok((candidate, stat.czxid.unsigned_abs()))
+}
+
+/// Removes our own node of a session that we gave up, if it is still that one.
+async fn remove_left(session: &Session, node: &str, election: u64) -> Result<(), Problem> {
+    let found = session
+        .call(
+            || format!("look at {node}"),
+            session.client().check_stat(node),
+        )
+        .await?;
+    if found.is_none_or(|stat| stat.czxid.unsigned_abs() != election) {
+        return Ok(());
+    }
+    let removed = session
+        .call(
+            || format!("remove {node}, which an earlier session left"),
+            session.client().delete(node, None),
+        )
+        .await;
+    match removed {
+        Err(problem) if problem.is_no_node() => Ok(()),
+        other => other,
+    }
 }
 
 async fn make_path(session: &Session) -> Result<(), Problem> {

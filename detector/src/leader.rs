@@ -58,7 +58,7 @@ impl Leader {
     }
 
     /// Where to connect: the address it published, else its old `ip` field, else its host name.
-    /// `None`: it published neither, or a port that is none.
+    /// `None`: it published none of them that is one, or no port.
     pub fn address(&self) -> Option<MasterAddress> {
         let info = &self.info;
         let told = info.address.as_ref();
@@ -74,7 +74,8 @@ impl Leader {
             })
             .or_else(|| filled(told.and_then(|address| address.hostname.as_deref())))
             .or_else(|| filled(info.hostname.as_deref()))?;
-        Some(MasterAddress::new(host, port))
+        // What it published may be anything.
+        MasterAddress::new(host, port).to_string().parse().ok()
     }
 }
 
@@ -141,6 +142,11 @@ mod tests {
         assert_eq!(address(new).as_deref(), Some("10.0.0.2:6060"));
         let named = MasterInfo { ip: 0, ..old };
         assert_eq!(address(named.clone()).as_deref(), Some("m1:5050"));
+        let strange = MasterInfo {
+            hostname: Some("m1/x y".to_owned()),
+            ..named.clone()
+        };
+        assert_eq!(address(strange), None);
         let portless = MasterInfo {
             port: 70_000,
             ..named

@@ -140,7 +140,7 @@ impl Session {
             .session_timeout
             .clamp(*TIMEOUTS.start(), *TIMEOUTS.end());
         let servers = ensemble.connect_string();
-        // The operations of 3.4 are enough for us, and every server knows them.
+        // No operation of later ones is needed.
         let mut connector = zk::Client::connector()
             .with_session_timeout(wanted)
             .with_connection_timeout(purpose.connection_timeout(wanted))
@@ -230,8 +230,8 @@ impl Session {
         }
     }
 
-    /// Answers when the session is over: ZooKeeper has said so, or there was no connection for a session
-    /// timeout. For those who only look.
+    /// Answers when the session is over: ZooKeeper has said so, there was no connection for a session timeout,
+    /// or a request that is made that often has no answer. For those who only look.
     pub(crate) async fn ended(&self) {
         let mut states = self.client.state_watcher();
         loop {
@@ -239,12 +239,21 @@ impl Session {
             if state.is_terminated() {
                 return;
             }
+            let changed = timeout(self.timeout, states.changed()).await;
+            if changed.is_ok() {
+                continue;
+            }
             if state == zk::SessionState::Disconnected {
-                if timeout(self.timeout, states.changed()).await.is_err() {
-                    return;
-                }
-            } else {
-                states.changed().await;
+                return;
+            }
+            // The state is told by the client library. Whether that still works, only a request tells.
+            let asked = timeout(self.timeout, self.client.check_stat(self.ensemble.path()));
+            match asked.await {
+                Ok(
+                    Ok(_)
+                    | Err(zk::Error::ConnectionLoss | zk::Error::NoAuth | zk::Error::Throttled),
+                ) => {}
+                Ok(Err(_)) | Err(_) => return,
             }
         }
     }

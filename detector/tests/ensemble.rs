@@ -84,7 +84,9 @@ async fn an_ensemble_that_was_away_is_found_again() {
     blocking(|| zookeeper.restart_all());
     let again = joined(&contender).await;
     assert!(again.election > place.election);
-    // The old session dies in the ensemble, then the new place is the first.
+    // The node of the old session does not stand in the way until ZooKeeper gives it up.
+    let children = raw(&url).await.list_children("/mesos").await.unwrap();
+    assert_eq!(children, [again.node]);
     let seen = leads(&mut watch, "id again").await.leader.unwrap();
     assert_eq!(seen.election, again.election);
 }

@@ -235,3 +235,16 @@ async fn a_new_leader_is_followed_though_the_old_one_keeps_its_stream_open() {
     assert_eq!(subscribed(&mut session).await, "f-1");
     assert_eq!(new.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn who_asks_once_hears_why_there_is_no_leader() {
+    let fixed = "127.0.0.1:5050".parse().unwrap();
+    let found = mesos_sdk::leader(&fixed, Duration::ZERO).await.unwrap();
+    assert_eq!(found.to_string(), "127.0.0.1:5050");
+    // Nothing listens on the first port.
+    let nowhere = "zk://127.0.0.1:1/mesos".parse().unwrap();
+    let error = mesos_sdk::leader(&nowhere, Duration::from_millis(500))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::NoLeader { .. }), "{error:?}");
+}
