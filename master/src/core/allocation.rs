@@ -17,6 +17,10 @@ use crate::{
     state::{Agent, Framework, Settings},
 };
 
+/// How many steps of a run are done at once: about 2 ms in the allocator, and several times that for what
+/// becomes of the offers. The rest follows after other events.
+const RUN_PIECE: usize = 1000;
+
 /// The allocator and when it wants to be asked.
 pub(super) struct Allocation {
     allocator: Allocator,
@@ -99,7 +103,7 @@ impl Allocation {
 
     pub(super) fn allocate(&mut self, now: Instant) -> Vec<OfferProposal> {
         self.alarm = None;
-        self.allocator.allocate(self.time(now))
+        self.allocator.allocate_some(self.time(now), RUN_PIECE)
     }
 
     /// How long ago the run that begins was asked for.
