@@ -165,11 +165,11 @@ impl Core {
                     // Its machine was taken down while it was on its way into the registry.
                     self.write_registry(RegistryChange::Remove(id.clone()));
                     self.refuse(session, DOWN.to_owned(), true);
-                    return;
-                }
-                self.take_in(id.clone(), *hello, *candidate, was);
-                if closed {
-                    self.session_closed(session);
+                } else {
+                    self.take_in(id.clone(), *hello, *candidate, was);
+                    if closed {
+                        self.session_closed(session);
+                    }
                 }
                 id
             }
@@ -379,5 +379,30 @@ fn ip(hello: &AgentHello) -> String {
         hello.peer.clone()
     } else {
         said.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fault_domains_of_agents_and_masters_must_fit() {
+        let domain = crate::core::tests::world::json(
+            r#"{"fault_domain":{"region":{"name":"r"},"zone":{"name":"z"}}}"#,
+        );
+        let without = MasterConfig::default();
+        let with = MasterConfig {
+            domain: Some(domain),
+            ..MasterConfig::default()
+        };
+        let strict = MasterConfig {
+            require_agent_domain: true,
+            ..with.clone()
+        };
+        let fits = |has_domain, config: &MasterConfig| fits_domain(has_domain, config).is_ok();
+        assert!(fits(false, &without) && !fits(true, &without));
+        assert!(fits(false, &with) && fits(true, &with));
+        assert!(!fits(false, &strict) && fits(true, &strict));
     }
 }

@@ -127,7 +127,9 @@ fn a_machine_goes_down_and_comes_up_again() {
     assert_eq!(end["state"], "TASK_LOST", "{end}");
     let status = fine(&["maintenance", "status", &at]);
     assert!(status.contains("DOWN"), "{status}");
-    wait_until("the agent has ended", || cluster.agent_pid().is_none());
+    wait_until("the agent has ended", || {
+        http::get(cluster.agent(), "/health").is_err()
+    });
     fine(&["maintenance", "up", &at, &machine]);
     let schedule = json_of(&["maintenance", "schedule", &at, "--json"]);
     assert!(
@@ -183,6 +185,7 @@ fn only_agents_on_the_whitelist_are_offered() {
     std::fs::write(&path, "somebody-else\n").unwrap();
     let cluster = TestCluster::builder()
         .master(&[&format!("--whitelist={}", path.display())])
+        .agent(&[])
         .start();
     let framework = framework(&cluster, "*");
     wait_until("the list is read", || {

@@ -114,10 +114,19 @@ impl Core {
     }
 
     fn fits_consumption(&self, role: &str, config: &QuotaConfig) -> Result<(), String> {
+        let limits = limits(config);
+        let over = |consumed: &Quantities| {
+            limits
+                .iter()
+                .find(|(name, limit)| consumed.get(name) > **limit)
+                .map(|(name, limit)| (name.clone(), *limit))
+        };
+        // With what is offered it is quickly known; only where that is too much all agents are asked.
+        if over(&self.allocation.quota_consumed(role)).is_none() {
+            return Ok(());
+        }
         let consumed = roles::consumed(&self.state, role);
-        let over = limits(config)
-            .into_iter()
-            .find(|(name, limit)| consumed.get(name) > *limit);
+        let over = over(&consumed);
         match over {
             None => Ok(()),
             Some((name, limit)) => Err(format!(

@@ -270,3 +270,22 @@ fn an_agent_on_its_way_in_while_its_machine_goes_down_is_turned_away() {
     let again = world.agent();
     assert_eq!(kinds(&world.messages(&again)), ["refused shutdown=true"]);
 }
+
+#[test]
+fn an_agent_that_comes_while_its_machine_is_going_down_is_taken_out_of_the_registry_again() {
+    let mut world = World::new();
+    assert_eq!(schedule(&mut world, MACHINE, 100), Reply::Ok);
+    world.held = Some(Vec::new());
+    let request = world.order_later(&format!(
+        r#""type":"START_MAINTENANCE","start_maintenance":{{"machines":[{MACHINE}]}}"#
+    ));
+    let agent = world.agent();
+    world.release_registry();
+    assert_eq!(world.answer(request), Some(Reply::Ok));
+    assert_eq!(kinds(&world.messages(&agent)), ["refused shutdown=true"]);
+    assert!(matches!(
+        world.registry.last(),
+        Some(RegistryChange::Remove(_))
+    ));
+    assert!(world.core.state().agents.is_empty());
+}
