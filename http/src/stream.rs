@@ -3,7 +3,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll},
@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Frame;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::response::Body;
 
@@ -38,10 +38,36 @@ pub(crate) fn open() -> (usize, usize, usize) {
     (get(&OPEN), get(&RECORDS), get(&BYTES))
 }
 
+/// Bytes that wait in all streams of this process, above which no stream that has ended keeps any.
+const KEPT_AFTER_END: usize = 512 << 20;
+
 #[derive(Debug)]
 struct Gauge {
     bytes: AtomicUsize,
-    taken: std::sync::Mutex<Instant>,
+    taken: Mutex<Instant>,
+    /// `None` when what is queued was dropped.
+    records: Mutex<Option<mpsc::Receiver<Bytes>>>,
+    /// Delivered after everything else.
+    last: Mutex<Option<Bytes>>,
+    /// The body is gone: delivered, or its connection ended.
+    gone: Notify,
+}
+
+impl Gauge {
+    /// Drops what is queued.
+    fn abandon(&self) {
+        lock(&self.last).take();
+        if let Some(mut records) = lock(&self.records).take() {
+            records.close();
+            while let Ok(record) = records.try_recv() {
+                left(record.len());
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The writing end of an event stream. Clones write to the same stream; when the last one is dropped,
@@ -59,7 +85,10 @@ pub fn record_stream(max_records: usize, max_bytes: usize) -> (RecordSender, Bod
     let (queue, records) = mpsc::channel(max_records.max(1));
     let gauge = Arc::new(Gauge {
         bytes: AtomicUsize::new(0),
-        taken: std::sync::Mutex::new(Instant::now()),
+        taken: Mutex::new(Instant::now()),
+        records: Mutex::new(Some(records)),
+        last: Mutex::new(None),
+        gone: Notify::new(),
     });
     OPEN.fetch_add(1, Ordering::Relaxed);
     let sender = RecordSender {
@@ -69,7 +98,7 @@ pub fn record_stream(max_records: usize, max_bytes: usize) -> (RecordSender, Bod
     };
     (
         sender,
-        Body::Stream(axum::body::Body::new(RecordBody { records, gauge })),
+        Body::Stream(axum::body::Body::new(RecordBody { gauge })),
     )
 }
 
@@ -117,6 +146,24 @@ impl RecordSender {
         sent
     }
 
+    /// Ends the stream and waits for its client. `last` goes after what is queued, also when the queue is at
+    /// its bound. What the client has not taken after `within` is dropped and its connection is broken off;
+    /// at once, when much waits in all streams together.
+    pub async fn end(self, last: Option<&[u8]>, within: Duration) {
+        let Self { queue, gauge, .. } = self;
+        if let Some(last) = last {
+            *lock(&gauge.last) = Some(Self::frame(last));
+        }
+        drop(queue);
+        if BYTES.load(Ordering::Relaxed) <= KEPT_AFTER_END {
+            tokio::select! {
+                () = gauge.gone.notified() => return,
+                () = tokio::time::sleep(within) => {}
+            }
+        }
+        gauge.abandon();
+    }
+
     /// Whether the client is known to be gone.
     pub fn is_closed(&self) -> bool {
         self.queue.is_closed()
@@ -151,40 +198,48 @@ fn left(size: usize) {
     BYTES.fetch_sub(size, Ordering::Relaxed);
 }
 
+/// What was queued for the client was dropped.
+#[derive(Debug, thiserror::Error)]
+#[error("the client did not read its event stream to the end in time")]
+struct Abandoned;
+
+struct RecordBody {
+    gauge: Arc<Gauge>,
+}
+
 impl Drop for RecordBody {
     fn drop(&mut self) {
         OPEN.fetch_sub(1, Ordering::Relaxed);
-        // After this nothing is queued any more.
-        self.records.close();
-        while let Ok(record) = self.records.try_recv() {
-            left(record.len());
-        }
+        self.gauge.abandon();
+        self.gauge.gone.notify_one();
     }
-}
-
-struct RecordBody {
-    records: mpsc::Receiver<Bytes>,
-    gauge: Arc<Gauge>,
 }
 
 impl http_body::Body for RecordBody {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Abandoned;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.records.poll_recv(context).map(|record| {
-            record.map(|record| {
+        let polled = match &mut *lock(&self.gauge.records) {
+            None => return Poll::Ready(Some(Err(Abandoned))),
+            Some(records) => records.poll_recv(context),
+        };
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(record)) => {
                 self.gauge.bytes.fetch_sub(record.len(), Ordering::Relaxed);
                 left(record.len());
-                if let Ok(mut taken) = self.gauge.taken.lock() {
-                    *taken = Instant::now();
-                }
-                Ok(Frame::data(record))
-            })
-        })
+                *lock(&self.gauge.taken) = Instant::now();
+                Poll::Ready(Some(Ok(Frame::data(record))))
+            }
+            Poll::Ready(None) => {
+                let last = lock(&self.gauge.last).take();
+                Poll::Ready(last.map(|record| Ok(Frame::data(record))))
+            }
+        }
     }
 }
 
@@ -242,5 +297,31 @@ mod tests {
         assert_eq!(sender.queued_bytes(), 0);
         assert_eq!(sender.stalled_for(), Duration::ZERO);
         sender.try_send(b"y").unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_stream_ends_with_a_last_word() {
+        let (sender, stream) = record_stream(1, 1024);
+        sender.try_send(b"a").unwrap();
+        assert_eq!(sender.try_send(b"b"), Err(SendError::Full));
+        let ending = tokio::spawn(sender.end(Some(b"why"), Duration::from_secs(60)));
+        let mut stream = body(stream);
+        let mut found = Vec::new();
+        while let Some(frame) = stream.frame().await {
+            found.extend_from_slice(&frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(found, b"1\na3\nwhy");
+        drop(stream);
+        ending.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_reads_is_dropped_after_the_end() {
+        let (sender, stream) = record_stream(8, 1024);
+        sender.try_send(b"a").unwrap();
+        let gauge = sender.gauge.clone();
+        sender.end(None, Duration::from_secs(5)).await;
+        assert!(lock(&gauge.records).is_none());
+        assert!(body(stream).frame().await.unwrap().is_err());
     }
 }

@@ -1,4 +1,6 @@
 //! `POST /api/v1/scheduler`: calls of frameworks, and the event stream of each.
+use std::time::Duration;
+
 use mesos_http::{
     Dialect, HeaderName, RecordSender, Request, Response, Router, negotiate, parse_call,
     record_stream,
@@ -13,12 +15,16 @@ use mesos_wire::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    core::events,
     handle::{Handle, Stopped},
     owner::Command,
     validation::call::validate,
 };
 
 const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
+
+/// How long a client may take to read the rest of a stream that has ended.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Adds the scheduler API.
 pub fn route(router: &mut Router<Handle>) {
@@ -97,23 +103,30 @@ async fn write(
     records: RecordSender,
     encoding: Encoding,
 ) {
+    let mut last = None;
     loop {
         let event = tokio::select! {
             event = queue.recv() => event,
             () = records.closed() => break,
         };
-        // The owner has ended the stream: what was sent is delivered, then it ends in order.
-        let Some(mut event) = event else { return };
+        let Some(mut event) = event else {
+            // The owner has ended the stream: what was sent is delivered, then it ends in order.
+            return records.end(None, LINGER).await;
+        };
         if encoding == Encoding::Json {
             hide_quota_v2(&mut event);
         }
         if let Err(error) = records.try_send(&encode(encoding, &*event)) {
             tracing::warn!(stream, %error, "a framework's stream is cut");
+            // Whoever reads on after all is told why there is no more.
+            let why = format!("The event stream was cut: {error}");
+            last = Some(encode(encoding, &events::error(why)));
             break;
         }
     }
     // The master is stopping: nobody needs to know.
     let _ = master.send(Command::StreamClosed { stream }).await;
+    records.end(last.as_deref(), LINGER).await;
 }
 
 /// QUOTA_V2 has no name in the JSON of Mesos's v1 API: clients get an empty object there.

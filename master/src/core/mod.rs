@@ -36,6 +36,7 @@ use mesos_http::Authorizer;
 use mesos_types::{AgentId, FrameworkId};
 use mesos_wire::v1::MasterInfo;
 
+pub(crate) use event::events;
 pub use event::{AgentHello, Effect, Event, Reply};
 
 use crate::{

@@ -194,6 +194,8 @@ impl Stream {
                 queued_bytes = self.sender.queued_bytes(),
                 "cut an operator event stream whose client reads too slowly"
             );
+            // No event of the operator API could tell it: its stream breaks off.
+            self.sender.end(None, std::time::Duration::ZERO).await;
         }
     }
 
