@@ -170,7 +170,7 @@ impl Allocator {
             framework.active = true;
         }
         self.apply_activity(key);
-        self.maintenance.ask_again(key, false);
+        self.maintenance.ask_again(key, true);
         self.show_all(key, |_| true);
         Ok(())
     }

@@ -71,15 +71,20 @@ impl Maintenance {
         }
     }
 
-    /// Ends what the framework does not want to be asked, and takes back what it was asked if
-    /// `disconnected`. All agents are gone through again.
-    pub fn ask_again(&mut self, framework: FrameworkKey, disconnected: bool) {
+    /// The framework may be asked for any agent now, whatever it answered. What it was asked and
+    /// has not answered counts as taken back if it is `new`, or was away.
+    pub fn ask_again(&mut self, framework: FrameworkKey, new: bool) {
         for (agent, absence) in &mut self.absences {
-            if let Some(asked) = absence.frameworks.get_mut(&framework) {
-                asked.refused_until = None;
-                asked.outstanding &= !disconnected;
+            let asked = absence.frameworks.get_mut(&framework);
+            if let Some(asked) = asked {
+                let refused = asked.refused_until.take().is_some();
+                asked.outstanding &= !new;
+                if refused || new {
+                    self.dirty.insert(*agent);
+                }
+            } else if new {
+                self.dirty.insert(*agent);
             }
-            self.dirty.insert(*agent);
         }
     }
 

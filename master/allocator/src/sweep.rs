@@ -1,6 +1,6 @@
 //! Frameworks that newly want offers, and how far they have been shown the agents that have any.
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use crate::{bits::Bits, filters::Subscriber};
 
@@ -10,16 +10,17 @@ use crate::{bits::Bits, filters::Subscriber};
 /// have a turn of their own, with everybody.
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
-    members: Vec<Member>,
-    known: FxHashSet<Subscriber>,
+    members: FxHashMap<Subscriber, Member>,
     /// The next agent's row.
     at: usize,
+    /// No member leaves before this row.
+    next_leave: Option<usize>,
 }
 
 #[derive(Debug)]
 struct Member {
-    who: Subscriber,
     joined_at: usize,
+    /// Has been shown the rows from there to the end.
     wrapped: bool,
 }
 
@@ -30,73 +31,68 @@ impl Sweep {
 
     /// Whether the subscriber takes part.
     pub fn contains(&self, who: Subscriber) -> bool {
-        self.known.contains(&who)
+        self.members.contains_key(&who)
     }
 
     /// Who takes part, if it is only one.
     pub fn only_member(&self) -> Option<Subscriber> {
-        match self.members.as_slice() {
-            [member] => Some(member.who),
-            _ => None,
-        }
+        let mut members = self.members.keys();
+        members.next().copied().filter(|_| members.len() == 0)
     }
 
     /// The subscriber is to be shown all agents, also those that it has been shown in this round.
     pub fn join(&mut self, who: Subscriber) {
         if self.members.is_empty() {
-            self.at = 0;
+            self.clear();
         }
-        self.leave(who);
-        self.known.insert(who);
-        self.members.push(Member {
-            who,
+        let member = Member {
             joined_at: self.at,
             wrapped: false,
-        });
+        };
+        self.members.insert(who, member);
     }
 
     pub fn leave(&mut self, who: Subscriber) {
-        if self.known.remove(&who) {
-            self.members.retain(|member| member.who != who);
-        }
+        self.members.remove(&who);
     }
 
     /// There is nothing to be shown.
     pub fn clear(&mut self) {
         self.members.clear();
-        self.known.clear();
+        (self.at, self.next_leave) = (0, None);
     }
 
     /// The row of the next agent out of `rows` that members are to be shown. Those that have been
     /// shown all leave.
     pub fn next(&mut self, rows: &Bits) -> Option<usize> {
         loop {
-            if self.members.is_empty() {
-                return None;
-            }
             let next = rows.next(self.at);
             // As many rows as there can be, if none is left.
             let reached = next.unwrap_or(usize::MAX);
-            let known = &mut self.known;
-            self.members.retain(|member| {
-                let stays = !member.wrapped || reached < member.joined_at;
-                if !stays {
-                    known.remove(&member.who);
-                }
-                stays
-            });
-            if let Some(row) = next {
-                if !self.members.is_empty() {
-                    self.at = row + 1;
-                    return Some(row);
-                }
-            } else {
-                self.at = 0;
-                for member in &mut self.members {
-                    member.wrapped = true;
-                }
+            if self.next_leave.is_some_and(|row| row <= reached) {
+                self.members
+                    .retain(|_, member| !member.wrapped || reached < member.joined_at);
+                self.set_next_leave();
             }
+            if self.members.is_empty() {
+                self.clear();
+                return None;
+            }
+            if let Some(row) = next {
+                self.at = row + 1;
+                return Some(row);
+            }
+            self.at = 0;
+            for member in self.members.values_mut() {
+                member.wrapped = true;
+            }
+            self.set_next_leave();
         }
+    }
+
+    fn set_next_leave(&mut self) {
+        let wrapped = self.members.values().filter(|member| member.wrapped);
+        self.next_leave = wrapped.map(|member| member.joined_at).min();
     }
 }
 

@@ -710,4 +710,37 @@ proptest! {
             model.check(&allocator, &before);
         }
     }
+
+    #[test]
+    fn a_guarantee_is_met_whoever_was_there_before(
+        agents in prop::collection::vec(1u8..8, 1..12), others in 1usize..4, guarantee in 1i64..40, nested in any::<bool>(),
+    ) {
+        let mut allocator = Allocator::new(Options::default());
+        let total: i64 = agents.iter().map(|cpus| i64::from(*cpus)).sum();
+        let guarantee = guarantee.min(total);
+        let cpus = Scalar::from_thousandths(guarantee * 1000);
+        let quota = Quota {
+            guarantees: Quantities::from_iter([("cpus", cpus)]),
+            limits: BTreeMap::new(),
+        };
+        let spec = |role: &str| FrameworkSpec { roles: [role.to_owned()].into(), ..Default::default() };
+        for id in 0..others {
+            allocator.add_framework(&framework_id(id).into(), &spec(ROLES[id]), true);
+        }
+        let role = if nested { "eng/db" } else { "ops" };
+        allocator.set_quota(role, quota.clone());
+        if nested {
+            allocator.set_quota("eng", quota);
+        }
+        for (id, cpus) in agents.iter().enumerate() {
+            let spec = AgentSpec::new(parse(&format!("cpus:{cpus};mem:32")));
+            allocator.add_agent(&agent_id(id).into(), &spec, &[]).unwrap();
+            allocator.allocate(Duration::ZERO);
+        }
+        let taken = allocator.cluster_held().get("cpus").thousandths();
+        prop_assert_eq!(taken, (total - guarantee) * 1000);
+        allocator.add_framework(&"late".into(), &spec(role), true);
+        allocator.allocate(Duration::ZERO);
+        prop_assert_eq!(allocator.quota_consumed(role).get("cpus"), cpus);
+    }
 }
