@@ -573,7 +573,8 @@ impl Resources {
     /// What is there after one step.
     ///
     /// # Errors
-    /// What it takes is not there, or a shared volume that goes is there more than once.
+    /// What it takes is not there, a shared volume that goes is there more than once, or one that comes is
+    /// there already: it would be counted once and cost twice.
     pub fn apply(&self, step: &Conversion) -> Result<Self, OperationError> {
         if !self.contains(&step.consumed) {
             return Err(OperationError::NotContained {
@@ -590,6 +591,15 @@ impl Resources {
             .find(|r| after.distinct().any(|a| a == *r))
         {
             return Err(OperationError::StillShared(one(copy)));
+        }
+        let comes = |r: &&Resource| r.meta.shared && !step.consumed.distinct().any(|c| c == *r);
+        if let Some(twice) = step
+            .converted
+            .distinct()
+            .filter(comes)
+            .find(|r| after.distinct().any(|a| a == *r))
+        {
+            return invalid(format!("The shared volume {} is there already", one(twice)));
         }
         after += &step.converted;
         Ok(after)
