@@ -139,11 +139,11 @@ async fn a_tree_that_was_copied_from_another_ensemble_can_be_taken_over() {
     let settings = settings(&zookeeper, "/mesos");
     drop(lead(&settings, 1, "m").await);
     let client = Client::connect(&settings.servers).await.unwrap();
-    let epoch = "/mesos/mesos-rs.registry/epoch";
+    let claim = "/mesos/mesos-rs.registry/claim";
     // A number that no transaction of this young ensemble can have.
     let copied =
         br#"{"election":4294967296001,"master":"x","address":"y","holder":"z","sequence":9}"#;
-    client.set_data(epoch, copied, None).await.unwrap();
+    client.set_data(claim, copied, None).await.unwrap();
     let (leader, _) = lead(&settings, 7, "n").await;
     write(&leader, &samples::admit("a")).await;
 }

@@ -6,6 +6,7 @@
 //! ```text
 //! <path>/mesos-rs.registry
 //!     /format             version of the form, as text
+//!     /claim              who took it over last; its version counts that
 //!     /epoch              who may write; its version counts every write
 //!     /journal            a change that is larger than one request, while it is made
 //!     /<table>/<key>      of `facts` and `machines`, which have few keys
@@ -44,6 +45,11 @@ impl Layout {
     /// The version of the form.
     pub(super) fn format(&self) -> String {
         format!("{}/format", self.root)
+    }
+
+    /// Who took it over last.
+    pub(super) fn claim(&self) -> String {
+        format!("{}/claim", self.root)
     }
 
     /// Who may write.

@@ -192,7 +192,7 @@ async fn children(client: &Client, path: &str) -> Result<Vec<String>, LoadError>
     client.list_children(path).await.map_err(at(path))
 }
 
-fn at(path: &str) -> impl FnOnce(Error) -> LoadError {
+pub(super) fn at(path: &str) -> impl FnOnce(Error) -> LoadError {
     move |error| match error {
         Error::NoNode => LoadError::Damaged(format!("{path} is missing")),
         error => LoadError::ZooKeeper(path.to_owned(), error),

@@ -2,7 +2,7 @@
 use std::collections::VecDeque;
 
 use tokio::time::{Duration, Instant, sleep, timeout_at};
-use zookeeper_client::{Client, CreateMode, Error};
+use zookeeper_client::{Client, CreateMode, Error, MultiWriteResult};
 
 use super::{
     ZooKeeperSettings,
@@ -170,6 +170,7 @@ impl Takeover<'_> {
         let mut nodes = vec![
             (root.to_owned(), Vec::new()),
             (self.layout.format(), FORMAT.to_string().into_bytes()),
+            (self.layout.claim(), epoch.to_bytes()),
             (self.layout.epoch(), epoch.to_bytes()),
             (self.layout.journal(), Vec::new()),
         ];
@@ -188,13 +189,11 @@ impl Takeover<'_> {
 
     /// Takes the right to write from whoever has it, unless he was elected after us.
     async fn claim(&self, client: &Client, epoch: &Epoch, format: i32) -> Result<i32, Attempt> {
-        let path = self.layout.epoch();
+        // The claim has a node of its own: the old leader's writes, however many, do not get in its way.
+        let path = self.layout.claim();
         let stored = match epoch::read(client, &path).await {
             Ok(stored) => stored,
-            Err(EpochError::ZooKeeper(Error::NoNode)) => {
-                return Err(self.damaged(format!("{path} is missing")));
-            }
-            Err(EpochError::ZooKeeper(error)) => return Err(refused("read", &path)(error)),
+            Err(EpochError::ZooKeeper(error)) => return Err(self.unread(load::at(&path)(error))),
             Err(EpochError::Damaged(reason)) => return Err(self.damaged(reason)),
         };
         // An election's number is a transaction of this ensemble, so it is below the one that noted it. A
@@ -207,22 +206,34 @@ impl Takeover<'_> {
                 by: stored.epoch.who(),
             }));
         }
+        let node = self.layout.epoch();
+        let (_, stat) = client
+            .get_data(&node)
+            .await
+            .map_err(|error| self.unread(load::at(&node)(error)))?;
+        let bytes = epoch.to_bytes();
         let mut writer = client.new_multi_writer();
         let built = writer
             .add_check_version(&self.layout.format(), format)
+            .and_then(|()| writer.add_set_data(&path, &bytes, Some(stored.version)))
             .and_then(|()| {
-                if stored.version < WORN {
-                    return writer.add_set_data(&path, &epoch.to_bytes(), Some(stored.version));
+                if stat.version < WORN {
+                    return writer.add_set_data(&node, &bytes, None);
                 }
                 let options = CreateMode::Persistent.with_acls(self.access.acls());
-                writer.add_delete(&path, Some(stored.version))?;
-                writer.add_create(&path, &epoch.to_bytes(), &options)
+                writer.add_delete(&node, None)?;
+                writer.add_create(&node, &bytes, &options)
             });
         built.map_err(refused("write", &path))?;
         match writer.commit().await.map_err(Error::from) {
-            Ok(_) if stored.version < WORN => Ok(stored.version + 1),
-            Ok(_) => Ok(0),
-            Err(Error::BadVersion) => Err(Attempt::Again("another master writes".to_owned())),
+            Ok(results) => Ok(match results.last() {
+                Some(MultiWriteResult::SetData { stat }) => stat.version,
+                // It was made anew.
+                _ => 0,
+            }),
+            Err(Error::BadVersion) => Err(Attempt::Again(
+                "another master takes it over, too".to_owned(),
+            )),
             Err(error) => Err(refused("write", &path)(error)),
         }
     }
