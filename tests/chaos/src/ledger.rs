@@ -160,7 +160,12 @@ impl Ledger {
     }
 
     /// Waits until every task is where it should be, once all parts are back. What is not is a violation.
-    pub fn settle(&mut self, framework: &Framework) -> Vec<String> {
+    /// `meanwhile` is called again and again, and says how much longer to wait.
+    pub fn settle(
+        &mut self,
+        framework: &Framework,
+        meanwhile: &mut dyn FnMut() -> Duration,
+    ) -> Vec<String> {
         let began = Instant::now();
         let mut asked: Option<Instant> = None;
         let mut violations = Vec::new();
@@ -178,7 +183,7 @@ impl Ledger {
             if open.is_empty() {
                 return violations;
             }
-            if began.elapsed() > SETTLED {
+            if began.elapsed() > SETTLED + meanwhile() {
                 for (id, agent) in open {
                     violations.push(format!(
                         "{id} on {agent} should {:?} and is not accounted for; statuses: {:?}; starts: {}, processes: {:?}",
@@ -268,8 +273,12 @@ impl Ledger {
         }
     }
 
-    /// Asks the master about every task: it must know those that run.
-    pub fn reconcile(&self, framework: &Framework) -> Vec<String> {
+    /// Asks the master about every task: it must know those that run. `meanwhile` as in [`Self::settle`].
+    pub fn reconcile(
+        &mut self,
+        framework: &Framework,
+        meanwhile: &mut dyn FnMut() -> Duration,
+    ) -> Vec<String> {
         let began = Instant::now();
         let answers = |id: &String| {
             let notes = framework.notes();
@@ -289,7 +298,7 @@ impl Ledger {
             if open.is_empty() {
                 return Vec::new();
             }
-            if began.elapsed() > SETTLED {
+            if began.elapsed() > SETTLED + meanwhile() {
                 let unknown = |(id, agent, _): &(String, String, usize)| {
                     format!("the master does not say that {id} on {agent} runs")
                 };

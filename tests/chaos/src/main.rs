@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod figures;
+mod hangs;
 mod harm;
 mod ledger;
 mod promises;
@@ -26,6 +27,7 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::figures::Figures;
+use crate::hangs::Hangs;
 use crate::harm::{Harm, How};
 use crate::ledger::Ledger;
 use crate::promises::Promises;
@@ -91,6 +93,7 @@ fn main() -> ExitCode {
         ledger::unreachable(&chaos.framework),
         chaos.ledger.running()
     );
+    println!("ZooKeeper hung by itself: {} times", chaos.hangs.count);
     println!("violations: {violations}");
     chaos.end();
     if violations == 0 {
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
 struct Chaos {
     cluster: HaCluster,
     leaderless: Duration,
+    hangs: Hangs,
     random: StdRng,
     framework: Framework,
     /// Of every framework that ever subscribed.
@@ -147,11 +151,13 @@ impl Chaos {
             framework,
             cluster,
             leaderless,
+            hangs: Hangs::default(),
         }
     }
 
     fn round(&mut self, round: usize) -> Vec<String> {
         let mut violations = Vec::new();
+        let hung = self.hangs.time;
         let Some(leader) = self.wait(self.leaderless, |chaos| chaos.cluster.try_leader().ok())
         else {
             return vec![format!("nobody leads: {:?}", self.cluster.try_leader())];
@@ -183,8 +189,8 @@ impl Chaos {
         if back.is_none() {
             violations.push(format!("not all are back: {:?}", self.all_back().err()));
         }
-        violations.extend(self.ledger.settle(&self.framework));
-        violations.extend(self.ledger.reconcile(&self.framework));
+        violations.extend(self.settle());
+        violations.extend(self.settle_with(Ledger::reconcile));
         violations.extend(self.launch_everywhere());
         violations.extend(self.passer_by());
         if let Ok(leader) = self.cluster.try_leader() {
@@ -194,6 +200,7 @@ impl Chaos {
         violations.extend(ledger::risen(&self.framework));
         violations.extend(self.watch.violations());
         let (outage, changes) = self.watch.outage();
+        let patience = patience + (self.hangs.time - hung);
         if outage > patience {
             violations.push(format!("nobody led for {outage:?}, more than {patience:?}"));
         }
@@ -289,12 +296,13 @@ impl Chaos {
         limit: Duration,
         mut look: impl FnMut(&mut Self) -> Option<T>,
     ) -> Option<T> {
-        let began = Instant::now();
+        let (began, hung) = (Instant::now(), self.hangs.time);
         loop {
             if let Some(found) = look(self) {
                 return Some(found);
             }
-            if began.elapsed() > limit {
+            self.hangs.look(self.cluster.zookeeper());
+            if began.elapsed() > limit + (self.hangs.time - hung) {
                 return None;
             }
             std::thread::sleep(Duration::from_millis(50));
@@ -333,15 +341,33 @@ impl Chaos {
             }
         }
         let before = self.ledger.refused;
-        violations.extend(self.ledger.settle(&self.framework));
+        violations.extend(self.settle());
         if self.ledger.refused != before {
             violations.push("a task that was launched when all was well never ran".to_owned());
         }
         violations
     }
 
+    fn settle(&mut self) -> Vec<String> {
+        self.settle_with(Ledger::settle)
+    }
+
+    /// Lets the ledger wait for something, and looks after ZooKeeper meanwhile.
+    fn settle_with(
+        &mut self,
+        wait: fn(&mut Ledger, &Framework, &mut dyn FnMut() -> Duration) -> Vec<String>,
+    ) -> Vec<String> {
+        let (hangs, zookeeper) = (&mut self.hangs, self.cluster.zookeeper());
+        let hung = hangs.time;
+        wait(&mut self.ledger, &self.framework, &mut || {
+            hangs.look(zookeeper);
+            hangs.time - hung
+        })
+    }
+
     /// Another framework gets an id that nobody had.
     fn passer_by(&mut self) -> Vec<String> {
+        self.wait(self.leaderless, |chaos| chaos.cluster.try_leader().ok());
         let framework = Framework::start(self.cluster.masters(), framework_info("passes-by"));
         let id = framework.id();
         framework.teardown();
