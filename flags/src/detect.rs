@@ -53,7 +53,7 @@ pub fn detect(
     make(work_dir)?;
     let found = complete(resources.unwrap_or_default(), default_role, &host(work_dir))?;
     for resource in found.distinct() {
-        fit(resource)?;
+        fit(resource, work_dir)?;
     }
     Ok(found)
 }
@@ -148,8 +148,8 @@ fn make(path: &Path) -> Result<(), DetectError> {
     })
 }
 
-/// Whether a resource can be offered here.
-fn fit(resource: &Resource) -> Result<(), DetectError> {
+/// Whether a resource can be offered here. Relative roots of disks are relative to `work_dir`.
+fn fit(resource: &Resource, work_dir: &Path) -> Result<(), DetectError> {
     let Some(source) = resource
         .meta
         .disk
@@ -160,7 +160,7 @@ fn fit(resource: &Resource) -> Result<(), DetectError> {
     };
     match source.r#type() {
         source::Type::Path => match source.path.as_ref().and_then(|path| path.root.as_deref()) {
-            Some(root) => make(Path::new(root)),
+            Some(root) => make(&work_dir.join(root)),
             None => Err(DetectError::Unfit("a PATH disk needs a root".to_owned())),
         },
         source::Type::Mount => {
@@ -169,7 +169,8 @@ fn fit(resource: &Resource) -> Result<(), DetectError> {
                 .as_ref()
                 .and_then(|mount| mount.root.as_deref())
                 .unwrap_or_default();
-            let real = fs::canonicalize(root).unwrap_or_else(|_| PathBuf::from(root));
+            let root_dir = work_dir.join(root);
+            let real = fs::canonicalize(&root_dir).unwrap_or(root_dir);
             let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
             if mounts
                 .lines()

@@ -244,6 +244,17 @@ impl Core {
         }
     }
 
+    /// After a launch: tasks may have come since what it was launched with was written down.
+    pub(super) fn resize_if_launched_with_less(&mut self, container: &ContainerId) {
+        let Some(executor) = self.executor_of(container) else {
+            return;
+        };
+        let config = self.runs.get(container).and_then(|run| run.config.as_ref());
+        if config.is_some_and(|config| config.resources != executor.allocated()) {
+            self.resize(container);
+        }
+    }
+
     /// Gives a container what its executor and tasks hold now.
     pub(super) fn resize(&mut self, container: &ContainerId) {
         let Some(executor) = self.executor_of(container) else {

@@ -530,6 +530,8 @@ impl Core {
         }
         self.effect(Effect::Wait(container.clone()));
         if kind == ExecutorKind::Custom {
+            // Tasks that came during the launch: the container gets what they hold before them.
+            self.resize_if_launched_with_less(container);
             self.deliver(container);
             self.shut_down_if_unneeded(container);
         }

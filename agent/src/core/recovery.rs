@@ -286,6 +286,10 @@ impl Core {
             }
             return;
         }
+        if executor.tasks_in(TaskPlace::Queued).next().is_some() {
+            // The agent may have ended before the container got what they hold.
+            self.resize(container);
+        }
         let timeout = if self.runs.get(container).is_some_and(|run| run.subscribed) {
             self.config.executor_reregistration_timeout
         } else {

@@ -312,6 +312,49 @@ fn a_shared_volume_is_used_by_several_at_once() {
 }
 
 #[test]
+fn an_executor_gets_the_volumes_of_later_tasks_before_the_tasks() {
+    use super::super::testing::{subscribe, task_of};
+    let with = |mut task: v1::TaskInfo| {
+        task.resources = on(volume("v", 64.0), "x").resources;
+        task
+    };
+    // While it runs.
+    let mut rig = Rig::with_volume();
+    rig.run(task_of("e", "t"));
+    rig.sandbox_made("e");
+    rig.launched("e");
+    rig.call(Some(7), subscribe("e", Vec::new()));
+    rig.look();
+    rig.run(with(task_of("e", "u")));
+    let seen = rig.look();
+    assert!(
+        seen.starts_with("resize e") && !seen.contains("LAUNCH"),
+        "{seen}"
+    );
+    rig.event(Event::Resized(rig.container("e"), Ok(())));
+    assert_eq!(rig.look(), "to 7 LAUNCH");
+    // While it is being launched.
+    let mut rig = Rig::with_volume();
+    rig.run(task_of("e", "t"));
+    rig.sandbox_made("e");
+    rig.run(with(task_of("e", "u")));
+    rig.call(Some(7), subscribe("e", Vec::new()));
+    rig.look();
+    rig.launched("e");
+    let seen = rig.look();
+    assert!(
+        seen.contains("resize e") && !seen.contains("LAUNCH"),
+        "{seen}"
+    );
+    // The agent dies, and does not know whether it got them.
+    rig.crash(false);
+    assert!(rig.look().contains("resize e"));
+    rig.event(Event::Resized(rig.container("e"), Ok(())));
+    rig.call(Some(8), subscribe("e", Vec::new()));
+    assert!(rig.look().contains("to 8 LAUNCH\nto 8 LAUNCH"));
+}
+
+#[test]
 fn tasks_on_what_is_not_reserved_here_are_dropped() {
     let mut rig = Rig::with_disk();
     for held in [volume("v", 64.0), reserved("disk", 101.0)] {
