@@ -16,6 +16,9 @@ const TIMEOUTS: std::ops::RangeInclusive<Duration> =
 /// Exchanges within one session timeout, so that one or two may fail. A quarter of the shortest session
 /// (2 ticks of the servers) is as long as the servers take to tell each other whom they heard (half a tick).
 const EXCHANGES: u32 = 4;
+/// Silence of a server that is always borne: the servers may make a session longer than was asked for, and a
+/// busy one may pause.
+const SHORTEST_SILENCE: Duration = Duration::from_millis(500);
 /// Pause after an exchange that failed while the session may still live.
 const RETRY: Duration = Duration::from_millis(100);
 
@@ -111,12 +114,13 @@ pub(crate) enum Purpose {
 impl Purpose {
     /// Silence of a server after which another one is tried. The client library pings after 3/8 of it.
     fn connection_timeout(self, session_timeout: Duration) -> Duration {
-        match self {
+        let silence = match self {
             // Two servers that hang can be left within one session.
             Self::Stand => session_timeout / 4,
             // The most that the library takes.
             Self::Look => session_timeout * 3 / 5,
-        }
+        };
+        silence.max(SHORTEST_SILENCE)
     }
 }
 

@@ -95,7 +95,7 @@ async fn a_frozen_leader_that_wakes_up_believes_nothing() {
         .expect("a test has a path")
         .with_file_name("../examples/contender");
     let mut child = Command::new(&example)
-        .args([&url, "frozen", "3000"])
+        .args([&url, "frozen", "5000"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| {

@@ -9,7 +9,7 @@ use mesos_wire::v1::{MasterInfo, TaskState};
 use super::{FRAMEWORK, any, containers::Containers, framework, master::Master, start_with, task};
 
 const SETTINGS: Settings = Settings {
-    session_timeout: Duration::from_secs(3),
+    session_timeout: Duration::from_secs(5),
 };
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -17,7 +17,7 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Long enough for a busy machine, short enough to wait for its end.
 pub const SETTINGS: Settings = Settings {
-    session_timeout: Duration::from_secs(3),
+    session_timeout: Duration::from_secs(5),
 };
 
 /// Waits, or fails with what was waited for.
