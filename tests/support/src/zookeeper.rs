@@ -124,6 +124,22 @@ impl ZooKeeper {
             .position(|member| ask(*member, "srvr").contains("Mode: leader"))
     }
 
+    /// Whether the ensemble has a leader and yet carries out nothing: requests pile up at every member that runs.
+    ///
+    /// ZooKeeper 3.8 gets there when all followers lose a leader that is slow, after they have logged a change and
+    /// before it has heard of that, and come back before it gives up: the change is never acknowledged again,
+    /// and all later ones wait for it. Seen at a load of 24 on two processors; it ends with a restart.
+    pub fn hangs(&self) -> bool {
+        let piled_up = |member: &SocketAddr| {
+            let answer = ask(*member, "srvr");
+            let outstanding = answer
+                .lines()
+                .find_map(|line| line.strip_prefix("Outstanding: ")?.parse::<u64>().ok());
+            outstanding.is_none_or(|count| count > 20)
+        };
+        self.leader().is_some() && self.members.iter().all(piled_up)
+    }
+
     /// SIGKILL to one member, counted from 0.
     pub fn kill_9(&self, member: usize) {
         self.signal(member, Signal::SIGKILL);
