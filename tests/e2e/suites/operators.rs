@@ -1,5 +1,6 @@
 //! Operators at work: agents are drained, machines go down and come up, roles get weights and quotas.
 
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use mesos_test_support::{
@@ -178,11 +179,22 @@ fn weights_and_quotas_are_set_shown_and_hold() {
     cluster.finish();
 }
 
+/// A file that is gone with the test.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // It may never have been written.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 #[test]
 fn only_agents_on_the_whitelist_are_offered() {
-    let dir = std::env::temp_dir();
-    let path = dir.join(format!("mesos-e2e-whitelist-{}", std::process::id()));
-    std::fs::write(&path, "somebody-else\n").unwrap();
+    let name = format!("mesos-e2e-whitelist-{}", std::process::id());
+    let file = Scratch(std::env::temp_dir().join(name));
+    let path = &file.0;
+    std::fs::write(path, "somebody-else\n").unwrap();
     let cluster = TestCluster::builder()
         .master(&[&format!("--whitelist={}", path.display())])
         .agent(&[])
@@ -193,10 +205,9 @@ fn only_agents_on_the_whitelist_are_offered() {
     });
     assert!(framework.notes().offers.is_empty());
     let hostname = slave(&cluster)["hostname"].as_str().unwrap().to_owned();
-    std::fs::write(&path, format!("{hostname}\n")).unwrap();
-    framework.launch(Task::new("t").shell("true"), None);
-    wait_for("the task ends", || framework.end("t").ok_or("not yet"));
-    std::fs::remove_file(&path).unwrap();
+    std::fs::write(path, format!("{hostname}\n")).unwrap();
+    framework.launch(Task::new("t").shell("sleep 1000"), None);
+    framework.wait_state("t", "TASK_RUNNING");
     framework.teardown();
     cluster.finish();
 }
