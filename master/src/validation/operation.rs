@@ -7,7 +7,7 @@ use super::{Invalid, Validity, require};
 use crate::state::{Agent, Framework};
 
 /// Operations of an agent that are not acknowledged; an agent keeps each of them on disk. Ours.
-pub const OPERATIONS_PER_AGENT: usize = 10_000;
+pub const OPERATIONS_PER_AGENT: usize = 1000;
 /// Longest id that a framework may give an operation, in bytes. Ours.
 pub const OPERATION_ID_BYTES: usize = 1024;
 /// Different resources that an agent may be split into: the algebra compares them pairwise. Ours.

@@ -2,9 +2,10 @@
 //!
 //! - a framework's in ACCEPT: [`perform`]; an operator's: `operator::resources`;
 //! - what the agent is counted with meanwhile: [`speculation`];
-//! - what an agent that comes back says about them: [`returning`].
+//! - what an agent that comes back says about them: [`returning`]; what a framework asks: [`reconcile`].
 
 mod perform;
+mod reconcile;
 mod returning;
 mod speculation;
 
@@ -235,12 +236,15 @@ impl Core {
         let Some(speculation) = self.operations.speculations.get_mut(agent_id) else {
             return;
         };
-        speculation.settle(operation.uuid, happened);
-        let total = speculation.total();
+        let total = speculation
+            .settle(operation.uuid, happened)
+            .then(|| speculation.total());
         if speculation.is_settled() {
             self.operations.speculations.remove(agent_id);
         }
-        self.agent_has(agent_id, total);
+        if let Some(total) = total {
+            self.agent_has(agent_id, total);
+        }
     }
 
     /// The agent has something else than it was counted with.
@@ -294,62 +298,6 @@ impl Core {
         }
         self.counters.operation_acknowledgement(true);
         self.forget_operation(&operation);
-    }
-
-    /// Statuses of operations for RECONCILE_OPERATIONS: of all that a framework knows when it asks for none.
-    pub(super) fn reconcile_operations(
-        &mut self,
-        id: &FrameworkId,
-        asked: &[call::reconcile_operations::Operation],
-    ) {
-        let statuses: Vec<OperationStatus> = if asked.is_empty() {
-            let own = self.operations.by_id.get(id);
-            own.into_iter()
-                .flat_map(BTreeMap::keys)
-                .filter_map(|operation| self.operation_of(id, operation))
-                .map(|operation| latest(operation))
-                .collect()
-        } else {
-            let known = |asked| self.explicit_operation(id, asked);
-            asked.iter().map(known).collect()
-        };
-        for status in statuses {
-            self.send(id, events::operation_update(status));
-        }
-    }
-
-    /// The first that fits.
-    fn explicit_operation(
-        &self,
-        framework: &FrameworkId,
-        asked: &call::reconcile_operations::Operation,
-    ) -> OperationStatus {
-        if let Some(operation) = self.operation_of(framework, &asked.operation_id) {
-            return latest(operation);
-        }
-        let state = &self.state;
-        let found = match asked.agent_id.as_ref().map(AgentId::from) {
-            None if !state.recovered_agents.is_empty() => OperationState::OperationRecovering,
-            None => OperationState::OperationUnknown,
-            Some(agent) if state.recovered_agents.contains_key(&agent) => {
-                OperationState::OperationRecovering
-            }
-            Some(agent) if state.unreachable_agents.contains_key(&agent) => {
-                OperationState::OperationUnreachable
-            }
-            Some(agent) if state.gone_agents.contains_key(&agent) => {
-                OperationState::OperationGoneByOperator
-            }
-            Some(_) => OperationState::OperationUnknown,
-        };
-        OperationStatus {
-            operation_id: Some(asked.operation_id.clone()),
-            state: found.into(),
-            message: Some("Reconciliation: Operation is unknown".to_owned()),
-            agent_id: asked.agent_id.clone(),
-            resource_provider_id: asked.resource_provider_id.clone(),
-            ..OperationStatus::default()
-        }
     }
 
     /// A framework is no more: the master acknowledges what is left of its operations.
@@ -427,14 +375,4 @@ fn acknowledgement(operation: &Operation, status_uuid: Vec<u8>) -> Body {
         operation_uuid: operation.uuid.as_bytes().to_vec(),
         status_uuid,
     })
-}
-
-/// The newest status, as an answer that nobody has to acknowledge.
-fn latest(operation: &Operation) -> OperationStatus {
-    let mut status = (*operation.latest).clone();
-    status.uuid = None;
-    status
-        .message
-        .get_or_insert_with(|| "Reconciliation: Latest operation state".to_owned());
-    status
 }

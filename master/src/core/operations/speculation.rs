@@ -3,6 +3,8 @@
 //! The master counts with the result of an operation as soon as it is sent, so that the next one can
 //! build on it. Should the agent answer that it did not happen, what it has is worked out anew
 //! from what it has confirmed and from what is still under way.
+use std::collections::VecDeque;
+
 use mesos_types::{Conversion, Resources};
 use uuid::Uuid;
 
@@ -11,7 +13,7 @@ use uuid::Uuid;
 pub(super) struct Speculation {
     /// What the agent has with everything that it answered so far. Without allocations.
     confirmed: Resources,
-    steps: Vec<Step>,
+    steps: VecDeque<Step>,
 }
 
 #[derive(Debug)]
@@ -36,7 +38,7 @@ impl Speculation {
     pub(super) fn new(confirmed: Resources) -> Self {
         Self {
             confirmed,
-            steps: Vec::new(),
+            steps: VecDeque::new(),
         }
     }
 
@@ -71,28 +73,31 @@ impl Speculation {
     }
 
     fn push(&mut self, uuid: Uuid, conversions: Vec<Conversion>, belief: Belief) {
-        self.steps.push(Step {
+        self.steps.push_back(Step {
             uuid,
             conversions,
             belief,
         });
     }
 
-    /// The agent has answered for one of them.
-    pub(super) fn settle(&mut self, uuid: Uuid, happened: bool) {
-        if !happened {
-            self.steps.retain(|step| step.uuid != uuid);
-        } else if let Some(step) = self.steps.iter_mut().find(|step| step.uuid == uuid) {
-            step.belief = Belief::Happened;
+    /// The agent has answered for one of them. Answers whether [`Self::total`] may be another one now.
+    pub(super) fn settle(&mut self, uuid: Uuid, happened: bool) -> bool {
+        let Some(at) = self.steps.iter().position(|step| step.uuid == uuid) else {
+            return false;
+        };
+        let counted = self.steps[at].belief != Belief::Doubtful;
+        if happened {
+            self.steps[at].belief = Belief::Happened;
+        } else {
+            self.steps.remove(at);
         }
-        let settled = self
-            .steps
-            .iter()
-            .take_while(|step| step.belief == Belief::Happened)
-            .count();
-        for step in self.steps.drain(..settled) {
-            apply(&mut self.confirmed, &step);
+        while let Some(first) = self.steps.front()
+            && first.belief == Belief::Happened
+        {
+            apply(&mut self.confirmed, first);
+            self.steps.pop_front();
         }
+        counted != happened
     }
 
     /// Whether nothing is under way any more.

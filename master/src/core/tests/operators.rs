@@ -258,3 +258,44 @@ fn a_shared_volume_in_offers_is_taken_back_before_it_is_destroyed() {
     assert!(events[0].contains("RESCIND"), "{events:?}");
     assert!(!total(&world, &agent).contains("[v]"));
 }
+
+#[test]
+fn a_reservation_is_refined_and_taken_back_step_by_step() {
+    let mut world = World::new();
+    world.capabilities = CAPABLE.to_vec();
+    let agent = world.agent();
+    assert_eq!(reserve(&mut world, &agent, 50.0, "dev"), Reply::Accepted);
+    let refined = reserved(20.0, "dev").replace(
+        r#""role":"dev","principal":"p"}"#,
+        r#""role":"dev","principal":"p"},{"type":"DYNAMIC","role":"dev/a","principal":"p"}"#,
+    );
+    let fields = format!(r#""resources":[{refined}]"#);
+    assert_eq!(
+        call(&mut world, &agent, "RESERVE_RESOURCES", &fields),
+        Reply::Accepted
+    );
+    let now = total(&world, &agent);
+    assert!(
+        now.contains("[(DYNAMIC,dev,p), (DYNAMIC,dev/a,p)]):20")
+            && now.contains("[(DYNAMIC,dev,p)]):30"),
+        "{now}"
+    );
+    // What lies above a role is for it as well, and the other way round it is not.
+    let client = world.subscribe(DEV);
+    let offer = world.offer(&client);
+    assert!(held(&offer).contains(":30") && !held(&offer).contains("dev/a"));
+    for (fields, left) in [
+        (fields, ":50"),
+        (
+            format!(r#""resources":[{}]"#, reserved(50.0, "dev")),
+            "disk:10000",
+        ),
+    ] {
+        assert_eq!(
+            call(&mut world, &agent, "UNRESERVE_RESOURCES", &fields),
+            Reply::Accepted
+        );
+        let now = total(&world, &agent);
+        assert!(now.contains(left), "{now}");
+    }
+}

@@ -135,3 +135,32 @@ fn agents_must_be_able_to_do_it() {
         );
     }
 }
+
+#[test]
+fn a_framework_that_never_acknowledges_is_stopped_in_time() {
+    let (mut world, client, agent) = dev();
+    let offer = world.offer(&client);
+    let many: Vec<String> = (0..1003)
+        .map(|n| on("RESERVE", &format!("o{n}"), &reserved(0.5, "dev")))
+        .collect();
+    operate(&mut world, &client, &offer, &many);
+    assert_eq!(pending(&world, &agent), 1000);
+    let refused = operation_updates(&mut world, &client);
+    assert_eq!(refused.len(), 3);
+    assert!(
+        refused[0]
+            .contains("1000 operations on the agent are not acknowledged, and no more are taken"),
+        "{refused:?}"
+    );
+    // Whatever becomes of them: the rest stands.
+    for (n, apply) in applies(&mut world, &agent).iter().enumerate() {
+        let state = if n % 10 == 9 {
+            OperationState::OperationFailed
+        } else {
+            OperationState::OperationFinished
+        };
+        answer(&mut world, &agent, apply, state, 1);
+    }
+    let now = total(&world, &agent);
+    assert!(now.contains("[(DYNAMIC,dev,p)]):450;"), "{now}");
+}
