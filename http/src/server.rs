@@ -68,7 +68,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 16_384,
+            connections: 131_072,
             idle: Duration::from_secs(600),
             headers: 128,
             header_bytes: 64 * 1024,

@@ -1,4 +1,6 @@
 //! Clients that ask for too much, or read nothing: memory stays bounded, and others are served.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod common;
 
 use std::time::Duration;

@@ -17,6 +17,30 @@ use tokio_util::sync::CancellationToken;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// As many open files as this process may have: every agent and client takes one.
+fn raise_open_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        if soft < hard {
+            setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+        }
+        Ok(hard)
+    });
+    match raised {
+        Ok(files) if files < FEW_FILES => {
+            tracing::info!(
+                files,
+                "more agents and clients than open files cannot be served"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
+    }
+}
+
+/// Open files below which a big cluster would notice.
+const FEW_FILES: u64 = 65_536;
+
 /// How the process ends.
 #[derive(Debug, Clone, Copy)]
 enum Exit {
@@ -67,6 +91,7 @@ fn main() -> ExitCode {
             Notice::Warning(text) => tracing::warn!("{text}"),
         }
     }
+    raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
