@@ -46,8 +46,9 @@ pub(crate) struct Agent {
     epoch: String,
     sessions: u64,
     tasks: Tasks,
-    /// The highest election seen.
+    /// The highest election seen, and whose elections are counted.
     election: u64,
+    realm: u64,
 }
 
 /// Boxed, since most messages are small and the room for the largest is not.
@@ -83,7 +84,17 @@ impl Agent {
             sessions: 0,
             tasks: Tasks::default(),
             election: 0,
+            realm: 0,
         }
+    }
+
+    /// Whether a message is of a leader that was replaced; otherwise the one it comes from leads.
+    fn is_stale(&mut self, said: &MasterMessage) -> bool {
+        if said.election != 0 && said.realm == self.realm && said.election < self.election {
+            return true;
+        }
+        (self.election, self.realm) = (said.election, said.realm);
+        false
     }
 
     /// Runs until the fleet stops.
@@ -207,11 +218,10 @@ impl Agent {
         let Ok(Ok(Some(first))) = timeout(WELCOME, incoming.message()).await else {
             return false;
         };
-        if first.election < self.election {
+        if self.is_stale(&first) {
             add(&shared.counters.stale);
             return false;
         }
-        self.election = first.election;
         session.taken = first.sequence;
         let welcome = match first.body {
             Some(Said::Welcome(welcome)) => welcome,
@@ -289,11 +299,10 @@ impl Agent {
 
     /// Does as the master says; `false` ends the session.
     fn obey(&mut self, session: &mut Session, shared: &Shared, said: MasterMessage) -> bool {
-        if said.election < self.election {
+        if self.is_stale(&said) {
             add(&shared.counters.stale);
             return false;
         }
-        self.election = said.election;
         session.taken = said.sequence;
         let now = Instant::now();
         let counters = &shared.counters;

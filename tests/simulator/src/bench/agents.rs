@@ -73,12 +73,13 @@ async fn one(size: usize, store: bool, arguments: &Arguments) -> anyhow::Result<
 
 /// SUBSCRIBE to offers of all agents, then declines to offers for another one.
 async fn offers(size: usize, master: &Master) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), master.cpu()?);
     let mut first = Framework::subscribe(&master.address, "first", "a").await?;
     let (at, offers) = first.offers(size, PATIENCE).await?;
     println!(
-        "  SUBSCRIBE to offers from all       {:>10.1} ms",
-        millis(at - begun)
+        "  SUBSCRIBE to offers from all       {:>10.1} ms  ({:.0} ms of processor time)",
+        millis(at - begun),
+        millis(master.cpu()?.saturating_sub(before))
     );
     let (now, _) = master.memory()?;
     println!("  memory with all of them offered    {now:>10} MB");
@@ -103,12 +104,13 @@ async fn offers(size: usize, master: &Master) -> anyhow::Result<()> {
         .map(|offer| offer.id)
         .collect();
     let count = rest.len();
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), master.cpu()?);
     caller.decline(rest, 3600.0).await?;
     let (at, _) = second.offers(count, PATIENCE).await?;
     println!(
-        "  decline of all to offers of all    {:>10.1} ms",
-        millis(at - begun)
+        "  decline of all to offers of all    {:>10.1} ms  ({:.0} ms of processor time)",
+        millis(at - begun),
+        millis(master.cpu()?.saturating_sub(before))
     );
     caller.plain(Call::Teardown).await?;
     second.caller().plain(Call::Teardown).await?;
@@ -124,7 +126,7 @@ async fn pass(size: usize, count: usize, master: &Master) -> anyhow::Result<()> 
         let name = format!("pass-{n}");
         others.push(Framework::subscribe(&master.address, &name, &name).await?);
     }
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), master.cpu()?);
     drop(offers);
     holder.caller().plain(Call::Teardown).await?;
     let (mut got, mut last) = (0, begun);
@@ -144,8 +146,9 @@ async fn pass(size: usize, count: usize, master: &Master) -> anyhow::Result<()> 
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     println!(
-        "  everything to {count:>4} frameworks      {:>10.1} ms",
-        millis(last - begun)
+        "  everything to {count:>4} frameworks      {:>10.1} ms  ({:.0} ms of processor time)",
+        millis(last - begun),
+        millis(master.cpu()?.saturating_sub(before))
     );
     for other in &others {
         other.caller().plain(Call::Teardown).await?;
