@@ -81,7 +81,9 @@ impl Candidate {
                 }
                 StepDown::Region(_) => return Err(OwnerError::Region(why.to_string())),
                 StepDown::Registry(
-                    error @ (RegistryError::Format { .. } | RegistryError::Damaged { .. }),
+                    error @ (RegistryError::Format { .. }
+                    | RegistryError::Damaged { .. }
+                    | RegistryError::Entry { .. }),
                 ) => return Err(OwnerError::Registry(crate::owner::chain(error))),
                 StepDown::Lost(_)
                 | StepDown::Other(_)
