@@ -363,6 +363,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_rate_is_the_least_time_between_two() {
+        assert_eq!(parse_rate("1/10mins"), Ok(Duration::from_secs(600)));
+        assert_eq!(parse_rate("2/1mins"), Ok(Duration::from_secs(30)));
+        for wrong in ["", "1", "1/", "/1mins", "x/1mins", "-1/1mins", "1/soon"] {
+            assert!(
+                parse_rate(wrong).unwrap_err().starts_with("expecting"),
+                "{wrong}"
+            );
+        }
+        for zero in ["0/1mins", "1/0secs"] {
+            assert!(parse_rate(zero).unwrap_err().contains("zero"), "{zero}");
+        }
+    }
+
+    #[test]
     fn amounts_and_weights_are_read() {
         let amounts = parse_allocatable("cpus:0.01|mem:32;disk:1").unwrap();
         assert_eq!(amounts.len(), 2);

@@ -180,7 +180,8 @@ impl Core {
 
     fn mark_agent_gone(&mut self, request: u64, id: &AgentId) -> Result<(), Reply> {
         if self.state.gone_agents.contains_key(id) {
-            return Err(Reply::Ok);
+            self.reply(request, Reply::Ok);
+            return Ok(());
         }
         if self.transitions.is_busy(id) {
             return Err(Reply::Unavailable(format!(
