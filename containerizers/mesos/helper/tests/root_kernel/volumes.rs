@@ -145,7 +145,10 @@ async fn root_volumes_of_later_tasks_come_and_go_while_the_executor_runs() {
     // The agent is killed; the next one knows what is mounted.
     drop(containerizer);
     containerizer = host.containerizer();
-    containerizer.recover(&[config.clone()]).await.unwrap();
+    containerizer
+        .recover(std::slice::from_ref(&config))
+        .await
+        .unwrap();
     update(&containerizer, &config, &[&b]).await;
     seen("b").await;
     update(&containerizer, &config, &[&b, &a]).await;
