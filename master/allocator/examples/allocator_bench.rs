@@ -10,8 +10,8 @@
 //! longest of the calls that the former runs are made of, 1,000 steps each; one: a task ends on one
 //! agent, and what it frees is offered; other: an offer is declined, and goes to another framework.
 //!
-//! With quota, each role has a guarantee and a limit of its part of the cluster, times 1.2, and a
-//! limit below which the last of its agents do not fit.
+//! Quota "roomy": each role has a guarantee of 0.9 and a limit of 1.2 of its part of the cluster.
+//! "tight": 0.4 and 0.5, so that everybody is at a limit, and half of the agents stay free.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ fn main() {
         "other",
     ];
     println!("{}", columns.map(|name| format!("{name:>10}")).concat());
-    for quota in [false, true] {
+    for quota in [None, Some(("roomy", 900, 1200)), Some(("tight", 400, 500))] {
         for agents in [1_000, 10_000, 50_000] {
             for frameworks in [1, 10, 200] {
                 if agents <= most {
@@ -54,7 +54,8 @@ fn main() {
     }
 }
 
-fn bench(agents: usize, frameworks: usize, quota: bool) {
+/// `quota`: its name, and guarantee and limit in thousandths of a role's part of the cluster.
+fn bench(agents: usize, frameworks: usize, quota: Option<(&str, i64, i64)>) {
     let mut allocator = Allocator::new(Options::default());
     let total = parse_resources("cpus:32;mem:131072;disk:1000000;ports:[31000-32000]", "*")
         .expect("the text is right");
@@ -78,13 +79,16 @@ fn bench(agents: usize, frameworks: usize, quota: bool) {
         };
         allocator.add_framework(&format!("framework-{n}").into(), &spec, true);
     }
-    if quota {
+    if let Some((_, guarantee, limit)) = quota {
         for n in 0..roles {
             let part = |of: i64, factor: i64| {
                 Scalar::from_thousandths(of * agents as i64 / roles as i64 * factor)
             };
-            let amounts = [("cpus", part(32, 900)), ("mem", part(131_072, 900))];
-            let limits = [("cpus", part(32, 1200)), ("mem", part(131_072, 1200))];
+            let amounts = [
+                ("cpus", part(32, guarantee)),
+                ("mem", part(131_072, guarantee)),
+            ];
+            let limits = [("cpus", part(32, limit)), ("mem", part(131_072, limit))];
             let quota = Quota {
                 guarantees: Quantities::from_iter(amounts),
                 limits: limits.map(|(name, most)| (name.to_owned(), most)).into(),
@@ -95,7 +99,7 @@ fn bench(agents: usize, frameworks: usize, quota: bool) {
     let mut longest = 0f64;
     let mut offers = Vec::new();
     times.push(timed(|| offers = run(&mut allocator, SECOND, &mut longest)));
-    assert_eq!(offers.len(), agents);
+    let usual = offers.len();
     times.push(timed(|| {
         give_back(&mut allocator, &offers, Some(5 * SECOND), SECOND);
     }));
@@ -113,11 +117,11 @@ fn bench(agents: usize, frameworks: usize, quota: bool) {
     times.push(timed(|| {
         offers = run(&mut allocator, 7 * SECOND, &mut longest);
     }));
-    assert_eq!(offers.len(), agents);
+    assert_eq!(offers.len(), usual);
 
     // Half of the agents are declined by all; then somebody comes who wants them.
-    let mut half = offers.split_off(agents / 2);
-    for _ in 0..=frameworks {
+    let mut half = offers.split_off(usual / 2);
+    for _ in 0..=frameworks.min(20) {
         give_back(&mut allocator, &half, Some(5 * SECOND), 7 * SECOND);
         half = allocator.allocate(7 * SECOND);
         if half.is_empty() {
@@ -164,7 +168,7 @@ fn bench(agents: usize, frameworks: usize, quota: bool) {
             }
         }) / f64::from(rounds.max(1) as u32),
     );
-    let quota = if quota { "yes" } else { "no" };
+    let quota = quota.map_or("none", |(name, ..)| name);
     print!("{quota:>10}{agents:>10}{frameworks:>10}");
     for time in times {
         print!("{time:>10.3}");

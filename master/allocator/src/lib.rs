@@ -10,12 +10,13 @@
 //! - Limits bind along the whole chain of roles above; guarantees of sub-roles are kept too.
 //! - Reservations count in the share of their role, held or not.
 //!
-//! Where to begin: `run.rs` for a run, `roles.rs` for whose turn it is, `quota.rs` for how much
+//! Where to begin: `run.rs` and `turn.rs` for a run, `roles.rs` for whose turn it is, `quota.rs` for how much
 //! anybody may have, `agent.rs` for the books of one agent.
 
 #![forbid(unsafe_code)]
 
 mod agent;
+mod agents;
 mod allocator;
 mod amounts;
 mod bits;
@@ -24,17 +25,20 @@ mod error;
 mod figures;
 mod filters;
 mod framework;
+mod frameworks;
 mod maintenance;
 mod offers;
 mod options;
 mod policy;
 mod quota;
+mod relief;
 mod roles;
 mod run;
 mod share;
 mod sorter;
 mod sweep;
 mod table;
+mod turn;
 
 pub use allocator::Allocator;
 pub use error::AllocatorError;

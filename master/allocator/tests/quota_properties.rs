@@ -724,8 +724,8 @@ proptest! {
             limits: BTreeMap::new(),
         };
         let spec = |role: &str| FrameworkSpec { roles: [role.to_owned()].into(), ..Default::default() };
-        for id in 0..others {
-            allocator.add_framework(&framework_id(id).into(), &spec(ROLES[id]), true);
+        for (id, role) in ROLES.iter().take(others).enumerate() {
+            allocator.add_framework(&framework_id(id).into(), &spec(role), true);
         }
         let role = if nested { "eng/db" } else { "ops" };
         allocator.set_quota(role, quota.clone());
