@@ -253,6 +253,9 @@ impl Chaos {
             }
             self.pause(Duration::from_millis(300));
         }
+        // A server that is started waits for a quorum, and would wait for one that is frozen.
+        let mut harms = harms.to_vec();
+        harms.sort_by_key(|harm| harm.how != How::Freeze);
         for harm in harms {
             self.pause(AWAY);
             // While it is away, too.
