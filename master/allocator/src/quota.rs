@@ -164,11 +164,12 @@ impl<'a> Allowance<'a> {
             self.charge(wanted, span, free);
             return (wanted, cut);
         }
-        if whole {
+        // At a limit, mostly nothing is left.
+        if whole || self.objection(1, span, free) != Cut::default() {
             return (0, cut);
         }
         // What is too much stays too much with more: both sides of each rule grow with it.
-        let (mut allowed, mut refused) = (0, wanted);
+        let (mut allowed, mut refused) = (1, wanted);
         while refused - allowed > 1 {
             let middle = allowed + (refused - allowed) / 2;
             if self.objection(middle, span, free) == Cut::default() {

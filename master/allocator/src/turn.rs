@@ -134,16 +134,27 @@ impl Allocator {
     }
 
     /// What of the agent frameworks of a role may get, if anything.
-    fn offerable(&self, agent: &Agent, role: RoleKey) -> Option<Arc<Resources>> {
-        if !agent.is_special() && agent.capabilities.hierarchical_role {
-            return Some(agent.available_to(""));
+    fn offerable(&self, agent: &Agent, role: RoleKey) -> Option<Offerable> {
+        if agent.is_special() || !agent.capabilities.hierarchical_role {
+            let path = self.roles.path(role);
+            if path.contains('/') && !agent.capabilities.hierarchical_role {
+                return None;
+            }
+            if agent.is_special() {
+                let offerable = agent.available_to(&path);
+                return (!offerable.is_empty()).then_some(Offerable::ByFramework(offerable));
+            }
         }
-        let path = self.roles.path(role);
-        if path.contains('/') && !agent.capabilities.hierarchical_role {
-            return None;
+        // All frameworks of the role may get the same.
+        let all = agent.available_to("");
+        if !self.roles.is_unrestricted(role)
+            && let Some(less) = self.within_quota(role, &all)
+        {
+            let amounts = Amounts::all(&less);
+            return Some(Offerable::Same(less.into(), amounts, true));
         }
-        let offerable = agent.available_to(&path);
-        (!offerable.is_empty()).then_some(offerable)
+        let amounts = agent.available_amounts().clone();
+        Some(Offerable::Same(all, amounts, false))
     }
 
     /// What of `offerable` one framework is to be offered, if anything.
@@ -151,7 +162,7 @@ impl Allocator {
         &self,
         turn: &Turn<'_>,
         who: Subscriber,
-        offerable: &Arc<Resources>,
+        offerable: &Offerable,
     ) -> Option<(Subscriber, Arc<Resources>)> {
         let agent = turn.agent;
         let framework = self.frameworks.get(who.0)?;
@@ -163,28 +174,49 @@ impl Allocator {
         }
         let subscription = framework.subscriptions.get(&who.1)?;
         let least = self.least_for(subscription);
-        let mut offer = agent.understood(offerable, framework.capabilities, !turn.served.shared);
-        let worth = if agent.is_special() {
-            !offer.is_empty() && is_worth_offering(&Amounts::all(&offer), least)
-        } else {
-            is_worth_offering(agent.available_amounts(), least)
-        };
-        if !worth {
-            return None;
-        }
-        if !self.roles.is_unrestricted(who.1)
-            && let Some(less) = self.within_quota(who.1, &offer)
-        {
-            if less.is_empty() || !is_worth_offering(&Amounts::all(&less), least) {
-                self.exhausted.borrow_mut().push(who);
-                return None;
+        let offer = match offerable {
+            Offerable::Same(offer, amounts, is_cut) => {
+                if offer.is_empty() || !is_worth_offering(amounts, least) {
+                    if *is_cut && is_worth_offering(agent.available_amounts(), least) {
+                        self.exhausted.borrow_mut().push(who);
+                    }
+                    return None;
+                }
+                offer.clone()
             }
-            offer = Arc::new(less);
-        }
+            Offerable::ByFramework(all) => {
+                let shared = !turn.served.shared;
+                let offer = agent.understood(all, framework.capabilities, shared);
+                if offer.is_empty() || !is_worth_offering(&Amounts::all(&offer), least) {
+                    return None;
+                }
+                self.cut_for(who, offer, least)?
+            }
+        };
         let refused = agent
             .filters
             .refuses(who, subscription.epoch, &offer, turn.now);
         (!refused).then_some((who, offer))
+    }
+
+    /// What of an offer is left by quotas, if that is worth it.
+    fn cut_for(
+        &self,
+        who: Subscriber,
+        offer: Arc<Resources>,
+        least: &[Amounts],
+    ) -> Option<Arc<Resources>> {
+        if self.roles.is_unrestricted(who.1) {
+            return Some(offer);
+        }
+        let Some(less) = self.within_quota(who.1, &offer) else {
+            return Some(offer);
+        };
+        if less.is_empty() || !is_worth_offering(&Amounts::all(&less), least) {
+            self.exhausted.borrow_mut().push(who);
+            return None;
+        }
+        Some(Arc::new(less))
     }
 
     fn least_for<'a>(&'a self, subscription: &'a Subscription) -> &'a [Amounts] {
@@ -278,6 +310,14 @@ pub(crate) enum Show<'a> {
     Some(&'a [Subscriber]),
     /// Those who take part in the round through all agents.
     Sweeping,
+}
+
+/// What of an agent frameworks of a role may get.
+enum Offerable {
+    /// The same for all of them, with its amounts, and whether a quota has made it less.
+    Same(Arc<Resources>, Amounts, bool),
+    /// This, as far as a framework understands it and quotas allow.
+    ByFramework(Arc<Resources>),
 }
 
 /// An agent that is shown to somebody.
