@@ -6,7 +6,8 @@
 //! add: agents come, nobody is there; first: the run that offers all of them; decline: all offers
 //! come back with a filter of 5 s; next: the run that offers them to others; refused: the same
 //! after up to ten such rounds; expire: all filters end, and the run after it; new: one more
-//! framework comes and is shown everything, and gets what half of the agents then have; piece: the
+//! framework comes and is shown everything, and gets what half of the agents then have (nothing if
+//! twenty rounds of declines did not do to leave them free); piece: the
 //! longest of the calls that the former runs are made of, 1,000 steps each; one: a task ends on one
 //! agent, and what it frees is offered; other: an offer is declined, and goes to another framework.
 //!
