@@ -104,6 +104,8 @@ pub struct MasterConfig {
     pub fair_sharing_excluded: BTreeSet<String>,
     /// `--weights`, by role.
     pub weights: HashMap<String, Weight>,
+    /// Where the random numbers of the random sorters begin.
+    pub seed: u64,
     /// `--registry_max_agent_count`: unreachable agents remembered, the oldest forgotten first.
     pub registry_max_agent_count: usize,
     /// `--registry_max_agent_age`
@@ -161,6 +163,7 @@ impl Default for MasterConfig {
             min_allocatable: mesos_allocator::Options::default().min_allocatable,
             fair_sharing_excluded: BTreeSet::new(),
             weights: HashMap::new(),
+            seed: 0,
             registry_max_agent_count: 102_400,
             registry_max_agent_age: Duration::from_secs(14 * 24 * 3600),
             registry_gc_interval: Duration::from_secs(15 * 60),

@@ -59,6 +59,7 @@ pub fn config(flags: &MasterFlags) -> Result<MasterConfig, Box<dyn Error>> {
             (Registry::Directory(_), Some(_)) => RegistryPlace::Election,
             (Registry::Directory(path), None) => RegistryPlace::File(path.join(REGISTRY)),
         },
+        seed: uuid::Uuid::new_v4().as_u64_pair().0,
         registry_fetch_timeout: flags.registry_fetch_timeout,
         registry_store_timeout: flags.registry_store_timeout,
         election: flags.zk.clone().map(|source| Election {

@@ -58,7 +58,7 @@ impl Allocation {
             role_sorter: config.role_sorter.clone(),
             framework_sorter: config.framework_sorter.clone(),
             region: config.domain.as_ref().and_then(region_of),
-            ..Options::default()
+            seed: config.seed,
         };
         let mut allocator = Allocator::new(options);
         for (role, quota) in &settings.quotas {
