@@ -11,7 +11,15 @@ use crate::StoreError;
 /// Held as long as it lives; the kernel lets go of it when the process ends in whatever way.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread has forked, and that has not yet become its
+        // program, holds a copy of the descriptor. Should it fail, closing comes next.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -50,7 +58,7 @@ impl Lock {
         file.set_len(0).map_err(io("write"))?;
         file.rewind().map_err(io("write"))?;
         writeln!(file, "{}", process::id()).map_err(io("write"))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 
     fn path(path: &Path) -> PathBuf {

@@ -11,7 +11,15 @@ use super::CheckpointError;
 /// Held as long as it lives; the kernel lets go of it when the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child that another thread has forked, and that has not yet become its
+        // program, holds a copy of the descriptor. Should it fail, closing comes next.
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -49,7 +57,7 @@ impl Lock {
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(CheckpointError::io("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
