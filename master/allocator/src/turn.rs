@@ -237,17 +237,18 @@ impl Allocator {
     /// without taking what is kept free for guarantees of others; `None` for all.
     fn within_quota(&self, role: RoleKey, offer: &Resources) -> Option<Resources> {
         let mut allowances: Vec<(&str, Allowance<'_>)> = Vec::with_capacity(4);
-        let mut granted = Vec::with_capacity(8);
+        let mut granted = vec![None; offer.distinct().count()];
         let mut cuts = Cut::default();
-        for resource in offer.distinct() {
+        // What is not reserved comes first: it may be what a guarantee needs.
+        let mut parts: Vec<_> = offer.distinct().enumerate().collect();
+        parts.sort_by_key(|(_, resource)| resource.reservation_role());
+        for (part, resource) in parts {
             let Value::Scalar(amount) = &resource.value else {
-                granted.push(None);
                 continue;
             };
             let reservation = resource.reservation_role();
             let span = self.roles.span(role, reservation);
             if resource.meta.revocable || span == 0 {
-                granted.push(None);
                 continue;
             }
             let name = &*resource.name;
@@ -262,7 +263,7 @@ impl Allocator {
             let (allowed, cut) = allowance.grant(wanted, span, reservation.is_none(), whole);
             cuts.limit |= cut.limit;
             cuts.headroom |= cut.headroom;
-            granted.push((allowed < wanted).then_some(allowed));
+            granted[part] = (allowed < wanted).then_some(allowed);
         }
         if cuts == Cut::default() {
             return None;

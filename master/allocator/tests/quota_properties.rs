@@ -285,7 +285,10 @@ impl Model {
         let mut more: BTreeMap<(String, String), i64> = BTreeMap::new();
         let mut taken_free: BTreeMap<String, i64> = BTreeMap::new();
         let mut offer = Resources::new();
-        for resource in self.available(agent).allocatable_to(role).distinct() {
+        let available = self.available(agent).allocatable_to(role);
+        let mut parts: Vec<&Resource> = available.distinct().collect();
+        parts.sort_by_key(|resource| resource.reservation_role());
+        for resource in parts {
             if resource.meta.revocable && !framework.revocable {
                 continue;
             }
