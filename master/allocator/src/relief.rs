@@ -23,8 +23,8 @@ pub(crate) struct Blocks {
     /// Found in this turn.
     new_roles: RefCell<Vec<RoleKey>>,
     new_headroom: Cell<bool>,
-    /// Roles with another quota.
-    changed: Vec<RoleKey>,
+    /// Some role has another quota.
+    changed: bool,
     /// Somebody may get more.
     eased: bool,
 }
@@ -50,7 +50,7 @@ impl Roles {
         self.quotas = self.quotas - before + usize::from(quota.is_some());
         self.node_mut(role).quota = quota.map(|quota| Box::new(InForce::new(quota)));
         self.reckon(role);
-        self.blocks.changed.push(role);
+        self.blocks.changed = true;
         self.prune(role);
     }
 
@@ -132,7 +132,7 @@ impl Roles {
 
     /// Whether [`Roles::take_relief`] has something to say.
     pub fn may_relieve(&self) -> bool {
-        self.blocks.eased || !self.blocks.changed.is_empty()
+        self.blocks.eased || self.blocks.changed
     }
 
     /// Who may get more now, of those who were kept from something.
@@ -142,13 +142,15 @@ impl Roles {
         }
         self.blocks.eased = false;
         let surplus = self.surplus();
+        // A new quota changes what others may get in more ways than are watched, and is rare.
+        let changed = std::mem::take(&mut self.blocks.changed);
         if self
             .blocks
             .floor
-            .take_if(|floor| !floor.contains(&surplus))
+            .take_if(|floor| changed || !floor.contains(&surplus))
             .is_some()
+            || changed
         {
-            self.blocks.changed.clear();
             for role in std::mem::take(&mut self.blocks.roles) {
                 if let Some(quota) = self.nodes.get_mut(role).and_then(|n| n.quota.as_mut()) {
                     quota.unwatch();
@@ -157,7 +159,7 @@ impl Roles {
             return Some(Relief::All);
         }
         let nodes = &mut self.nodes;
-        let mut roles = std::mem::take(&mut self.blocks.changed);
+        let mut roles = Vec::new();
         self.blocks.roles.retain(|role| {
             let Some(node) = nodes.get_mut(*role) else {
                 return false;
@@ -172,7 +174,6 @@ impl Roles {
             }
             !relieved && quota.is_watched()
         });
-        roles.retain(|role| nodes.get(*role).is_some());
         (!roles.is_empty()).then_some(Relief::Roles(roles))
     }
 
