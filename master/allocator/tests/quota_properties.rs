@@ -680,10 +680,9 @@ impl Model {
                 let amounts = offer.quantities();
                 let worth = amounts.get("cpus") > Scalar::ZERO
                     || amounts.get("mem") >= Scalar::from_thousandths(32_000);
-                // What a quota leaves may come to be made of other parts when others take some. Who has
-                // refused something of the agent is shown that when the refusal ends.
-                let all = available.allocatable_to(&framework.role);
-                let later = offer.quantities() != all.quantities()
+                // What quotas leave of an agent may come to be made of other parts when others take
+                // some. Who has refused something of the agent is shown that when the refusal ends.
+                let later = !self.quotas.is_empty()
                     && self.refuses(*id, &framework.role, *agent, &Resources::new());
                 let refused = later || self.refuses(*id, &framework.role, *agent, &offer);
                 assert!(
