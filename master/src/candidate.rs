@@ -57,9 +57,8 @@ impl Candidate {
     pub(crate) async fn run(self) -> Result<(), OwnerError> {
         let Election { source, settings } = self.election.clone();
         let detector = Detector::start(source.clone(), settings);
-        let info = self.seat.identity().info;
+        let mut info = self.seat.identity().info;
         let contender = Contender::start(source, settings, info.clone());
-        let mut info = info;
         loop {
             let ended = self.stand(&info, &contender, detector.watch()).await;
             self.seat.leave();

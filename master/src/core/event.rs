@@ -114,8 +114,6 @@ pub enum Reply {
     Unavailable(String),
     /// 501: the call's type is UNKNOWN.
     NotImplemented,
-    /// 501: this, which exists in Mesos, is not built.
-    NotBuilt(&'static str),
 }
 
 /// Something to be done, in the order given.

@@ -70,17 +70,8 @@ impl From<Reply> for Response {
             Reply::Conflict(text) => Self::error(StatusCode::CONFLICT, text),
             Reply::Unavailable(text) => Self::unavailable(text),
             Reply::NotImplemented => Self::not_implemented(),
-            Reply::NotBuilt(what) => not_built(what),
         }
     }
-}
-
-/// 501 with the reason.
-pub(crate) fn not_built(what: &str) -> Response {
-    Response::error(
-        StatusCode::NOT_IMPLEMENTED,
-        format!("{what} is not built yet; the request changed nothing"),
-    )
 }
 
 /// `/reserve`, `/unreserve`, `/create-volumes`, `/destroy-volumes`: a form that names an agent, as a call.
